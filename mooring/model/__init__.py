@@ -1,0 +1,1 @@
+"""The nouns: frozen dataclasses. No I/O, and nothing but the standard library."""

@@ -1,0 +1,394 @@
+"""What the API answers and takes, as pydantic models; OpenAPI and the page's types come from here.
+
+Times are RFC 3339 in UTC. Ids are UUIDs in text. Addresses are text in their canonical form.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Item = TypeVar("Item")
+
+Role = Literal["viewer", "member", "admin", "owner"]
+RunState = Literal["pending", "starting", "running", "complete", "failed", "cancelled"]
+AgentState = Literal["online", "offline"]
+
+
+class Shape(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class Page(BaseModel, Generic[Item]):
+    """One page of a list; ``next`` is the cursor of the page after it, null on the last."""
+
+    items: list[Item]
+    next: str | None
+    total: int
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str
+    instance: str | None = None
+    errors: list[dict[str, Any]] | None = None
+    """For a request that does not fit: one entry per fault, with ``where`` and ``what``."""
+
+
+class Health(BaseModel):
+    status: Literal["ok", "failing"]
+    version: str
+    database: Literal["ok", "failing"]
+
+
+class Network(Shape):
+    """A site: hosts and subnets that can be one another's neighbours."""
+
+    id: str
+    name: str
+    created_at: datetime
+    host_count: int
+    subnet_count: int
+    agent_count: int
+
+
+class NetworkDraft(Shape):
+    name: str = Field(min_length=1, max_length=100)
+
+
+class Subnet(Shape):
+    id: str
+    network_id: str
+    cidr: str
+    kind: str
+    name: str | None
+    gateway: str | None
+    host_id: str | None
+    """The host whose own it is; null for a subnet that hosts share."""
+    host_name: str | None
+    host_count: int
+    source: str
+    first_seen: datetime
+    last_seen: datetime
+
+
+class Host(Shape):
+    id: str
+    network_id: str
+    name: str
+    """The name that a person gave it, else its host name."""
+    named: bool
+    """Whether a person gave it its name."""
+    hostname: str
+    os: str
+    kernel: str
+    architecture: str
+    agent_id: str | None
+    addresses: list[str]
+    """Up to eight, those that other hosts can reach first."""
+    subnet_ids: list[str]
+    interface_count: int
+    container_count: int
+    set_aside_count: int
+    source: str
+    first_seen: datetime
+    last_seen: datetime
+
+
+class HostChange(Shape):
+    name: str | None = Field(max_length=253)
+    """Null gives the host its own name back."""
+
+
+class InterfaceAddress(Shape):
+    ip: str
+    prefix: int
+    subnet_id: str | None
+    first_seen: datetime
+    last_seen: datetime
+
+
+class Interface(Shape):
+    id: str
+    host_id: str
+    name: str
+    kind: str
+    state: str
+    mac: str | None
+    mtu: int
+    master: str | None
+    parent: str | None
+    vlan: int | None
+    addresses: list[InterfaceAddress]
+    source: str
+    first_seen: datetime
+    last_seen: datetime
+
+
+class Route(Shape):
+    id: str
+    host_id: str
+    family: int
+    destination: str
+    """``default`` or a CIDR."""
+    gateway: str | None
+    interface: str | None
+    metric: int
+
+
+class Neighbour(Shape):
+    id: str
+    host_id: str
+    ip: str
+    mac: str | None
+    interface: str
+    state: str
+    router: bool
+    first_seen: datetime
+    last_seen: datetime
+
+
+class PublishedPort(Shape):
+    protocol: str
+    container_port: int
+    host_ip: str | None
+    host_port: int | None
+
+
+class Attachment(Shape):
+    network: str
+    ip: str | None
+    ip6: str | None
+    mac: str | None
+
+
+class Container(Shape):
+    id: str
+    host_id: str
+    engine: str
+    container_id: str
+    name: str
+    image: str
+    state: str
+    status: str
+    health: str | None
+    compose_project: str | None
+    compose_service: str | None
+    ports: list[PublishedPort]
+    attachments: list[Attachment]
+    labels: dict[str, str]
+    created_at: datetime | None
+    source: str
+    first_seen: datetime
+    last_seen: datetime
+
+
+class SetAside(Shape):
+    """An item of a report that could not be stored, and why."""
+
+    id: str
+    host_id: str
+    subject: str
+    kind: str
+    item: str
+    reason: str
+    at: datetime
+
+
+class Capability(Shape):
+    name: str
+    available: bool
+    detail: str
+
+
+class Engine(Shape):
+    socket: str
+    state: str
+    kind: str | None
+    version: str
+    detail: str
+    elapsed_ms: float
+
+
+class Agent(Shape):
+    id: str
+    network_id: str
+    name: str
+    host_id: str | None
+    state: AgentState
+    version: str
+    capabilities: list[Capability]
+    engines: list[Engine]
+    first_seen: datetime
+    last_seen: datetime
+
+
+class RunPhase(Shape):
+    name: str
+    done: int
+    total: int | None
+
+
+class Run(Shape):
+    id: str
+    network_id: str
+    agent_id: str
+    agent_name: str
+    trigger: str
+    state: RunState
+    phase: str | None
+    done: int
+    total: int | None
+    """What ``done`` runs up to in this phase, when that is known."""
+    reason: str | None
+    """Why it failed or was cancelled."""
+    requested_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+    elapsed_s: float | None
+    remaining_s: float | None
+    """An estimate from the agent's earlier runs; null when there is nothing to go by."""
+    summary: dict[str, int]
+    """How many of what the run stored: interfaces, subnets, containers, set_aside, …"""
+
+
+class RunRequest(Shape):
+    agent_id: str
+
+
+class Report(Shape):
+    id: str
+    agent_id: str
+    subject: str
+    outbox: str
+    number: int
+    bytes: int
+    set_aside: int
+    taken_at: datetime
+    stored_at: datetime
+
+
+class ReportAnswer(Shape):
+    result: Literal["stored", "seen"]
+    set_aside: int = 0
+
+
+class Event(Shape):
+    id: str
+    at: datetime
+    entity: str
+    operation: str
+    entity_id: str
+    network_id: str | None
+    title: str
+    """The name of the thing at that moment."""
+
+
+class MapSubnet(Shape):
+    id: str
+    label: str
+    kind: str
+    host_id: str | None
+
+
+class MapHost(Shape):
+    id: str
+    label: str
+    agent: bool
+    subnet_ids: list[str]
+
+
+class Map(Shape):
+    """The L3 picture of a network: which host has an address in which subnet."""
+
+    subnets: list[MapSubnet]
+    hosts: list[MapHost]
+    total_hosts: int
+    """More than ``hosts`` holds when the picture had to be cut."""
+
+
+class Key(Shape):
+    id: str
+    name: str
+    prefix: str
+    kind: Literal["user", "agent"]
+    role: Role
+    network_id: str | None
+    created_at: datetime
+    expires_at: datetime | None
+    last_used_at: datetime | None
+    revoked_at: datetime | None
+
+
+class KeyDraft(Shape):
+    name: str = Field(min_length=1, max_length=100)
+    kind: Literal["user", "agent"] = "user"
+    role: Role = "viewer"
+    network_id: str | None = None
+    expires_at: datetime | None = None
+
+
+class NewKey(Key):
+    key: str
+    """Said once, here; only its hash is kept."""
+
+
+class User(Shape):
+    id: str
+    name: str
+    role: Role
+    created_at: datetime
+
+
+class Session(Shape):
+    user: User
+
+
+class Login(Shape):
+    name: str = Field(min_length=1, max_length=100)
+    password: str = Field(min_length=1, max_length=1000)
+
+
+class Setup(Shape):
+    needed: bool
+
+
+class SetupOwner(Shape):
+    token: str = Field(min_length=1, max_length=200)
+    name: str = Field(min_length=1, max_length=100)
+    password: str = Field(min_length=10, max_length=1000)
+
+
+class AgentPoll(Shape):
+    """An agent says that it is there and asks for work."""
+
+    outbox: str = Field(min_length=1, max_length=64)
+    version: str = Field(max_length=50)
+    name: str = Field(min_length=1, max_length=253)
+    active_runs: list[str] = Field(default=[], max_length=1000)
+    """Runs that it works on, or whose reports it has yet to deliver."""
+    wait_s: float = Field(default=0, ge=0, le=60)
+    """How long the server may wait for work before it answers."""
+
+
+class AgentWork(Shape):
+    runs: list[str]
+    """Runs that someone asked of this agent."""
+    cancelled: list[str]
+    """Of the agent's active runs, those to stop."""
+
+
+class RunProgress(Shape):
+    state: Literal["starting", "running", "failed"]
+    phase: str | None = Field(default=None, max_length=50)
+    done: int = Field(default=0, ge=0)
+    total: int | None = Field(default=None, ge=0)
+    reason: str | None = Field(default=None, max_length=1000)
+    trigger: str = Field(default="start", max_length=20)
+    started_at: datetime | None = None
