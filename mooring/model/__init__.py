@@ -1,1 +1,1 @@
-"""The nouns: frozen dataclasses. No I/O, and nothing but the standard library."""
+"""The nouns: frozen dataclasses, no I/O. Only ``wire`` knows how a report is written down."""

@@ -1,0 +1,60 @@
+"""Where things are kept: the data folder (XDG), its making and its lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mooring.core.errors import MooringError, why_os
+
+
+def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
+    """``$XDG_DATA_HOME/mooring``, else ``~/.local/share/mooring`` (XDG base directories 0.8)."""
+    base = environ.get("XDG_DATA_HOME", "")
+    if base.startswith("/"):
+        return Path(base) / "mooring"
+    return Path.home() / ".local" / "share" / "mooring"
+
+
+def make_folder(folder: Path) -> Path:
+    """The folder, made if it was not there (for its owner only), and known to be writable."""
+    attempted = f"using the data folder {folder}"
+    remedy = "choose another with --data-dir, or make it yours with chown"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        probe = folder / f".writable-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except (FileExistsError, NotADirectoryError):
+        raise MooringError(attempted, "it, or a part of its path, is a file", remedy) from None
+    except OSError as error:
+        raise MooringError(attempted, f"it cannot be written: {why_os(error)}", remedy) from error
+    return folder
+
+
+@contextlib.contextmanager
+def only_one(folder: Path, what: str) -> Iterator[None]:
+    """Hold the folder for this process; a second one is told who has it.
+
+    The lock is the kernel's and goes with the process, however that ends.
+    """
+    path = folder / f"{what}.lock"
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
+            raise MooringError(
+                f"starting the {what} on the data folder {folder}",
+                f"another one (process {holder}) is using it",
+                "end that one first, or give this one its own --data-dir",
+            ) from None
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        yield
+    finally:
+        os.close(descriptor)
