@@ -1,0 +1,1 @@
+"""Storage: an engine, the tables, and a file of functions per table. No layer between."""

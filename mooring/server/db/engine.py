@@ -1,0 +1,85 @@
+"""The database: SQLite by default, PostgreSQL by URL. Gives connections in a transaction."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from sqlalchemy import Connection, event, make_url
+from sqlalchemy.exc import ArgumentError
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+
+from mooring.core.errors import UsageError
+
+READ_ONLY = "mooring_read_only"
+
+
+def database_url(text: str) -> str:
+    """A database's URL as typed, with the driver that we use; ``UsageError`` if it is neither."""
+    attempted = "reading the database's address (MOORING_DATABASE_URL)"
+    remedy = "such as postgresql://user:password@host/mooring"
+    try:
+        url = make_url(text)
+    except ArgumentError:
+        raise UsageError(attempted, "it is not a URL", remedy) from None
+    drivers = {
+        "sqlite": "sqlite+aiosqlite",
+        "postgres": "postgresql+asyncpg",
+        "postgresql": "postgresql+asyncpg",
+    }
+    name = url.drivername
+    if name in drivers:
+        url = url.set(drivername=drivers[name])
+    elif name not in drivers.values():
+        raise UsageError(attempted, f"expected postgresql or sqlite, got {name!r}", remedy)
+    return url.render_as_string(hide_password=False)
+
+
+class Database:
+    """One database. ``write`` and ``read`` give a connection in a transaction of its own."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.sqlite = url.startswith("sqlite")
+        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not self.sqlite)
+        if self.sqlite:
+            event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
+            event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+
+    @contextlib.asynccontextmanager
+    async def write(self) -> AsyncIterator[AsyncConnection]:
+        """Commits when the block ends, rolls back when it raises."""
+        async with self.engine.begin() as connection:
+            yield connection
+
+    @contextlib.asynccontextmanager
+    async def read(self) -> AsyncIterator[AsyncConnection]:
+        """One consistent picture; changes nothing and waits for no writer."""
+        engine = self.engine.execution_options(**{READ_ONLY: True})
+        async with engine.connect() as connection:
+            yield connection
+
+    async def close(self) -> None:
+        await self.engine.dispose()
+
+
+def _configure_sqlite(connection: Any, record: object) -> None:
+    # The driver's own idea of when a transaction begins loses updates: we begin them ourselves.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        # A report that was answered "stored" is gone from its agent: it must survive a power cut.
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "busy_timeout=15000",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    # A writer takes the lock at once: upgrading a read transaction later can only fail.
+    read_only = connection.get_execution_options().get(READ_ONLY, False)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")

@@ -1,0 +1,317 @@
+"""The tables. Times are seconds since the epoch (UTC); ids are UUIDs of version 7 in text.
+
+What is observed has its ``source`` (machine, containers), ``first_seen``, ``last_seen``, and
+``gone_at`` once a snapshot no longer holds it.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def _id() -> Column[str]:
+    return Column("id", String(36), primary_key=True)
+
+
+def _of(table: str, *, null: bool = False, index: bool = False) -> Column[str]:
+    """A reference to a row of ``table``, deleted with it."""
+    return Column(
+        f"{table}_id",
+        String(36),
+        ForeignKey(f"{table}.id", ondelete="SET NULL" if null else "CASCADE"),
+        nullable=null,
+        index=index,
+    )
+
+
+def _seen() -> tuple[Column[str], Column[float], Column[float]]:
+    return (
+        Column("source", String(64), nullable=False),
+        Column("first_seen", Double, nullable=False),
+        Column("last_seen", Double, nullable=False),
+    )
+
+
+def _gone() -> Column[float]:
+    return Column("gone_at", Double, index=True)
+
+
+network = Table(
+    "network",
+    metadata,
+    _id(),
+    Column("name", String(100), nullable=False, unique=True),
+    Column("created_at", Double, nullable=False),
+)
+
+host = Table(
+    "host",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    # The name that a person typed; a report never touches it.
+    Column("given_name", String(253)),
+    # What the host is called in lists: the given name, else its own, else an address.
+    Column("name", String(253), nullable=False, index=True),
+    Column("hostname", String(253), nullable=False),
+    Column("identity", String(128), index=True),
+    Column("os", String(500), nullable=False),
+    Column("kernel", String(500), nullable=False),
+    Column("architecture", String(64), nullable=False),
+    *_seen(),
+)
+
+subnet = Table(
+    "subnet",
+    metadata,
+    _id(),
+    _of("network"),
+    # The host whose own it is, or null for a subnet that hosts share.
+    Column("host_id", ForeignKey("host.id", ondelete="CASCADE"), index=True),
+    # The same as a text that is never null, since null is not equal to null in a unique key.
+    Column("scope", String(36), nullable=False),
+    Column("cidr", String(64), nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("name", String(500)),
+    Column("gateway", String(64)),
+    *_seen(),
+    _gone(),
+    UniqueConstraint("network_id", "scope", "cidr"),
+)
+interface = Table(
+    "interface",
+    metadata,
+    _id(),
+    _of("host"),
+    Column("name", String(253), nullable=False),
+    Column("index", BigInteger, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("state", String(32), nullable=False),
+    Column("mac", String(64), index=True),
+    Column("mtu", BigInteger, nullable=False),
+    Column("master", String(253)),
+    Column("parent", String(253)),
+    Column("vlan", Integer),
+    *_seen(),
+    _gone(),
+    UniqueConstraint("host_id", "name"),
+)
+
+address = Table(
+    "address",
+    metadata,
+    _id(),
+    _of("host", index=True),
+    _of("interface"),
+    _of("subnet", null=True, index=True),
+    Column("ip", String(64), nullable=False, index=True),
+    Column("prefix", Integer, nullable=False),
+    Column("peer", String(64)),
+    *_seen(),
+    _gone(),
+    UniqueConstraint("interface_id", "ip", "prefix"),
+)
+
+route = Table(
+    "route",
+    metadata,
+    _id(),
+    _of("host"),
+    Column("family", Integer, nullable=False),
+    # "default" or a CIDR; the next three are "" rather than null, being part of the key.
+    Column("destination", String(64), nullable=False),
+    Column("gateway", String(64), nullable=False),
+    Column("interface", String(253), nullable=False),
+    Column("metric", BigInteger, nullable=False),
+    *_seen(),
+    _gone(),
+    UniqueConstraint("host_id", "family", "destination", "gateway", "interface", "metric"),
+)
+
+neighbour = Table(
+    "neighbour",
+    metadata,
+    _id(),
+    _of("host"),
+    Column("interface", String(253), nullable=False),
+    Column("ip", String(64), nullable=False, index=True),
+    Column("mac", String(64), index=True),
+    Column("state", String(32), nullable=False),
+    Column("router", Boolean, nullable=False),
+    *_seen(),
+    _gone(),
+    UniqueConstraint("host_id", "interface", "ip"),
+)
+
+container = Table(
+    "container",
+    metadata,
+    _id(),
+    _of("host"),
+    # The engine's socket: one host may run several engines.
+    Column("engine", String(500), nullable=False),
+    Column("container_id", String(128), nullable=False),
+    Column("name", String(500), nullable=False, index=True),
+    Column("image", String(1000), nullable=False),
+    Column("state", String(64), nullable=False),
+    Column("status", String(500), nullable=False),
+    Column("health", String(64)),
+    Column("compose_project", String(500)),
+    Column("compose_service", String(500)),
+    Column("ports", JSON, nullable=False),
+    Column("attachments", JSON, nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("created_at", Double),
+    *_seen(),
+    _gone(),
+    UniqueConstraint("host_id", "engine", "container_id"),
+)
+
+set_aside = Table(
+    "set_aside",
+    metadata,
+    _id(),
+    _of("host", index=True),
+    _of("agent", index=True),
+    Column("subject", String(200), nullable=False),
+    Column("kind", String(64), nullable=False),
+    Column("item", String(2000), nullable=False),
+    Column("reason", String(2000), nullable=False),
+    Column("at", Double, nullable=False),
+)
+
+agent = Table(
+    "agent",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    _of("host", null=True, index=True),
+    # The id that the agent made for itself, where it keeps its reports.
+    Column("outbox", String(64), nullable=False),
+    Column("name", String(253), nullable=False),
+    Column("version", String(50), nullable=False),
+    Column("capabilities", JSON, nullable=False),
+    Column("engines", JSON, nullable=False),
+    # Set when it polls and unset when it leaves or falls silent.
+    Column("online", Boolean, nullable=False),
+    *_seen()[1:],
+    UniqueConstraint("network_id", "outbox"),
+)
+
+subject = Table(
+    "subject",
+    metadata,
+    Column("agent_id", ForeignKey("agent.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("number", BigInteger, nullable=False),
+    Column("taken_at", Double, nullable=False),
+    Column("stored_at", Double, nullable=False),
+)
+
+report = Table(
+    "report",
+    metadata,
+    _id(),
+    _of("agent"),
+    Column("subject", String(200), nullable=False),
+    Column("outbox", String(64), nullable=False),
+    Column("number", BigInteger, nullable=False),
+    Column("bytes", BigInteger, nullable=False),
+    Column("set_aside", Integer, nullable=False),
+    Column("taken_at", Double, nullable=False),
+    Column("stored_at", Double, nullable=False, index=True),
+    UniqueConstraint("agent_id", "subject", "number"),
+)
+
+run = Table(
+    "run",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    _of("agent", index=True),
+    Column("trigger", String(64), nullable=False),
+    Column("state", String(16), nullable=False, index=True),
+    Column("phase", String(50)),
+    Column("done", BigInteger, nullable=False),
+    Column("total", BigInteger),
+    Column("reason", String(1000)),
+    Column("requested_at", Double, nullable=False, index=True),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Column("summary", JSON, nullable=False),
+)
+
+event = Table(
+    "event",
+    metadata,
+    _id(),
+    # No reference: the timeline outlives what it tells of.
+    Column("network_id", String(36), index=True),
+    Column("at", Double, nullable=False, index=True),
+    Column("entity", String(32), nullable=False),
+    Column("operation", String(16), nullable=False),
+    Column("entity_id", String(36), nullable=False),
+    Column("title", String(500), nullable=False),
+)
+
+user = Table(
+    "user",
+    metadata,
+    _id(),
+    Column("name", String(100), nullable=False),
+    # Lower case: two users may not differ in case alone.
+    Column("login", String(100), nullable=False, unique=True),
+    Column("role", String(16), nullable=False),
+    Column("password_hash", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+session = Table(
+    "session",
+    metadata,
+    # SHA-256 of the cookie.
+    Column("hash", String(64), primary_key=True),
+    _of("user", index=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+)
+
+key = Table(
+    "key",
+    metadata,
+    _id(),
+    Column("name", String(100), nullable=False),
+    # What a person sees of it; the secret itself is not kept.
+    Column("prefix", String(16), nullable=False),
+    # SHA-256: the secret has 256 random bits, so a slow hash would protect nothing.
+    Column("hash", String(64), nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("network_id", ForeignKey("network.id", ondelete="CASCADE"), index=True),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("last_used_at", Double),
+    Column("revoked_at", Double),
+)
