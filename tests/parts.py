@@ -116,6 +116,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "node": _program("node", package="nodejs"),
     "page": _page,
     "postgres": _program("postgres", package="postgresql", folders=("/usr/lib/postgresql/*/bin",)),
+    "psql": _program("psql", package="postgresql", folders=("/usr/lib/postgresql/*/bin",)),
     "promtool": _program("promtool", package="prometheus"),
     "root": _root,
     "ssh": _program("ssh", package="openssh-client"),
