@@ -116,7 +116,9 @@ class Uplink:
         answer = await self._post("reports", data)
         return self._read(answer, ReportAnswer, "reports")
 
-    async def poll(self, outbox: str, name: str, active: list[str], wait: float) -> Work:
+    async def poll(
+        self, outbox: str, name: str, active: list[str], wait: float, *, leaving: bool = False
+    ) -> Work:
         """Say that this agent is there and ask for work; waits up to ``wait`` seconds."""
         body = {
             "outbox": outbox,
@@ -124,6 +126,7 @@ class Uplink:
             "name": name,
             "active_runs": active,
             "wait_s": wait,
+            "leaving": leaving,
         }
         answer = await self._post("agents/poll", msgspec.json.encode(body), wait + DEADLINE)
         return self._read(answer, Work, "agents/poll")
@@ -156,9 +159,7 @@ class Uplink:
                     if len(body) > MAX_ANSWER:
                         raise UplinkError(attempted, "the answer has no end", Fault.AWAY)
         except TimeoutError:
-            raise UplinkError(
-                attempted, f"no answer within {deadline:g} s", Fault.AWAY
-            ) from None
+            raise UplinkError(attempted, f"no answer within {deadline:g} s", Fault.AWAY) from None
         except httpx2.HTTPError as error:
             why = str(error) or type(error).__name__
             raise UplinkError(attempted, why, Fault.AWAY) from error

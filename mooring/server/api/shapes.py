@@ -375,6 +375,8 @@ class AgentPoll(Shape):
     """Runs that it works on, or whose reports it has yet to deliver."""
     wait_s: float = Field(default=0, ge=0, le=60)
     """How long the server may wait for work before it answers."""
+    leaving: bool = False
+    """The agent is ending, and is offline from now on."""
 
 
 class AgentWork(Shape):
@@ -385,6 +387,7 @@ class AgentWork(Shape):
 
 
 class RunProgress(Shape):
+    outbox: str = Field(min_length=1, max_length=64)
     state: Literal["starting", "running", "failed"]
     phase: str | None = Field(default=None, max_length=50)
     done: int = Field(default=0, ge=0)

@@ -1,0 +1,33 @@
+"""The command line: reads it, wires, runs. A file per command."""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+
+from mooring import __version__
+from mooring.core.errors import MooringError
+
+app = App(
+    name="mooring",
+    version=__version__,
+    help="Keeps the hosts and containers of a site mapped, reachable and wired.",
+)
+app.command("mooring.cli.up:up")
+app.command("mooring.cli.server:server")
+app.command("mooring.cli.agent:agent")
+app.command("mooring.cli.discover:discover")
+app.command("mooring.cli.keys:app", name="keys")
+app.command("mooring.cli.openapi:openapi")
+
+
+def main() -> None:
+    """Run the command line. Exit codes: 0 done, 1 it failed, 2 it was asked wrongly."""
+    try:
+        app()
+    except MooringError as error:
+        print(f"mooring: {error.attempted}: {error.why}", file=sys.stderr)
+        if error.remedy:
+            print(f"  {error.remedy}", file=sys.stderr)
+        sys.exit(error.exit_code)

@@ -1,0 +1,150 @@
+"""Agents: for people to look at, and for agents to ask for work."""
+
+from __future__ import annotations
+
+import asyncio
+
+from fastapi import APIRouter, Response
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.model.event import Changed, Entity, Event, Operation, RunMoved, RunState
+from mooring.server.api.door import (
+    Admin,
+    AgentKey,
+    NetworkId,
+    Reading,
+    TheAsk,
+    TheState,
+    Viewer,
+    shaped,
+)
+from mooring.server.api.problems import Refused, missing
+from mooring.server.api.shapes import Agent, AgentPoll, AgentWork, Page
+from mooring.server.auth import Principal
+from mooring.server.db import agents, runs, timeline
+from mooring.server.db.timeline import Told
+from mooring.server.merge import Row
+from mooring.server.state import State
+
+router = APIRouter(prefix="/agents", tags=["agents"])
+
+LOOK_EVERY = 5.0
+"""Seconds after which a waiting poll looks again by itself: another server process may have
+written the run that it waits for."""
+
+
+def _agent(row: Row) -> Agent:
+    return shaped(Agent, row, state="online" if row["online"] else "offline")
+
+
+@router.get("")
+async def list_agents(
+    ask: TheAsk, connection: Reading, _: Viewer, network_id: NetworkId = None
+) -> Page[Agent]:
+    page = await agents.page(connection, ask, network_id)
+    return Page[Agent](items=[_agent(row) for row in page.rows], next=page.next, total=page.total)
+
+
+@router.get("/{agent_id}")
+async def read_agent(agent_id: str, connection: Reading, _: Viewer) -> Agent:
+    row = await agents.by_id(connection, agent_id)
+    if row is None:
+        raise missing("agent", agent_id)
+    return _agent(row)
+
+
+@router.delete("/{agent_id}", status_code=204)
+async def delete_agent(agent_id: str, state: TheState, _: Admin) -> Response:
+    """Forget an agent; what it saw stays. If it still runs it comes back at its next poll."""
+    now = state.clock()
+    async with state.database.write() as connection:
+        row = await agents.by_id(connection, agent_id)
+        if row is None:
+            raise missing("agent", agent_id)
+        await agents.remove(connection, agent_id)
+        told = Told(Entity.AGENT, Operation.DELETED, agent_id, row["network_id"], row["name"])
+        await timeline.write(connection, [told], now)
+    state.tell([told.changed])
+    return Response(status_code=204)
+
+
+@router.post("/poll")
+async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
+    """An agent says that it is there, and waits for work (at most ``wait_s`` seconds)."""
+    now = state.clock()
+    events: list[Event] = []
+    async with state.database.write() as connection:
+        row, told = await known_agent(connection, who, said.outbox, said.name, now)
+        new = {
+            "name": said.name,
+            "version": said.version,
+            "online": not said.leaving,
+            "last_seen": now,
+        }
+        if not told and any(row[c] != new[c] for c in ("name", "version", "online")):
+            told.append(_told(row, Operation.CHANGED))
+        await agents.change(connection, row["id"], **new)
+        for lost in await runs.lose(connection, row, said.active_runs, now):
+            told.append(_run_told(row, lost))
+            events.append(RunMoved(lost["id"], RunState.FAILED, row["network_id"]))
+        await timeline.write(connection, told, now)
+    state.tell([*(t.changed for t in told), *events])
+    return await _work(state, row, said)
+
+
+async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:
+    deadline = asyncio.get_running_loop().time() + (0 if said.leaving else said.wait_s)
+
+    def about_runs(event: Event) -> bool:
+        return (
+            isinstance(event, Changed)
+            and event.entity is Entity.RUN
+            and event.network_id == row["network_id"]
+        )
+
+    with state.bus.subscribe(about_runs, size=10) as news:
+        while True:
+            async with state.database.read() as connection:
+                pending = await runs.of_agent(connection, row["id"], [RunState.PENDING.value])
+                cancelled = await runs.stopped(connection, said.active_runs)
+            left = deadline - asyncio.get_running_loop().time()
+            if pending or cancelled or left <= 0:
+                return AgentWork(runs=[run["id"] for run in pending], cancelled=cancelled)
+            try:
+                async with asyncio.timeout(min(left, LOOK_EVERY)):
+                    if await news.next() is None:
+                        deadline = 0.0
+            except TimeoutError:
+                continue
+
+
+async def known_agent(
+    connection: AsyncConnection, who: Principal, outbox: str, name: str, now: float
+) -> tuple[Row, list[Told]]:
+    """The agent with this outbox, made if it is new, and what that is to tell.
+
+    Raises a 403 that names both networks when the key is of another network than the agent.
+    """
+    assert who.network_id is not None
+    known = await agents.by_outbox(connection, outbox)
+    for row in known:
+        if row["network_id"] == who.network_id:
+            return row, []
+    if known:
+        raise Refused(
+            403,
+            f"the key {who.name!r} is for the network {who.network_name!r}, and the agent "
+            f"{known[0]['name']!r} belongs to the network {known[0]['network_name']!r}: "
+            "give the agent a key of its own network",
+        )
+    row = await agents.create(connection, who.network_id, outbox, name, now)
+    return row, [_told(row, Operation.CREATED)]
+
+
+def _told(row: Row, operation: Operation) -> Told:
+    return Told(Entity.AGENT, operation, row["id"], row["network_id"], row["name"])
+
+
+def _run_told(row: Row, run: Row) -> Told:
+    title = f"Look of {row['name']} failed"
+    return Told(Entity.RUN, Operation.CHANGED, run["id"], row["network_id"], title)

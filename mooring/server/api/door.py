@@ -1,0 +1,155 @@
+"""What every route shares: the server's state, who is asking, what of a list is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+import structlog
+from fastapi import Depends, Query, Request
+from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.model.event import Authentication
+from mooring.server import auth
+from mooring.server.api.problems import Refused
+from mooring.server.api.shapes import Page
+from mooring.server.auth import Principal
+from mooring.server.db import keys
+from mooring.server.db.listing import DEFAULT_LIMIT, MAX_LIMIT, Ask, Paged
+from mooring.server.state import State
+
+log = structlog.get_logger(__name__)
+
+Shaped = TypeVar("Shaped", bound=BaseModel)
+
+COOKIE = "mooring_session"
+UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
+NO_ENTRY = {401: {"description": "Nobody known"}, 403: {"description": "Not allowed"}}
+
+
+def state_of(request: Request) -> State:
+    state: State = request.app.state.mooring
+    return state
+
+
+TheState = Annotated[State, Depends(state_of)]
+
+
+async def read_connection(state: TheState) -> AsyncIterator[AsyncConnection]:
+    async with state.database.read() as connection:
+        yield connection
+
+
+Reading = Annotated[AsyncConnection, Depends(read_connection)]
+
+
+async def principal_of(request: Request, state: TheState) -> Principal:
+    """Who asks: a session's cookie or a key in the Authorization header."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    try:
+        if secret and kind.lower() == "bearer":
+            async with state.database.read() as connection:
+                who, note = await auth.key_principal(connection, secret.strip(), state.clock())
+            if note:
+                async with state.database.write() as connection:
+                    await keys.used(connection, who.id, state.clock())
+            return who
+        cookie = request.cookies.get(COOKIE)
+        if cookie is None:
+            raise auth.Denied("log in first, or send a key: Authorization: Bearer KEY")
+        _same_origin(request)
+        async with state.database.read() as connection:
+            return await auth.session_principal(connection, cookie, state.clock())
+    except auth.Denied as denied:
+        if secret:
+            state.tell([Authentication("key", "", ok=False)])
+            log.warning("key_refused", path=request.url.path, reason=str(denied))
+        raise Refused(401, str(denied)) from None
+
+
+def _same_origin(request: Request) -> None:
+    """A browser sends cookies along with what other sites make it send: those are refused."""
+    origin = request.headers.get("origin")
+    if origin is None or request.method not in UNSAFE:
+        return
+    if urlsplit(origin).netloc != request.headers.get("host"):
+        raise Refused(403, f"a page of {origin[:200]} may not do this in your name")
+
+
+ThePrincipal = Annotated[Principal, Depends(principal_of)]
+
+
+def at_least(role: str) -> Callable[[Principal], Awaitable[Principal]]:
+    """A dependency: the request's principal has this role or a higher one."""
+
+    async def check(who: ThePrincipal) -> Principal:
+        if who.kind == "agent":
+            raise Refused(
+                403, f"the key {who.name!r} is an agent's: it reports, and can't read or change"
+            )
+        if not who.may(role):
+            raise Refused(403, f"this needs the role {role}; {who.name} is {who.role}")
+        return who
+
+    return check
+
+
+Viewer = Annotated[Principal, Depends(at_least("viewer"))]
+Member = Annotated[Principal, Depends(at_least("member"))]
+Admin = Annotated[Principal, Depends(at_least("admin"))]
+
+
+async def agent_key(who: ThePrincipal) -> Principal:
+    """A dependency: the request came with an agent's key."""
+    if who.kind != "agent":
+        raise Refused(
+            403, "only agents report: make a key with `mooring keys create --agent --network N`"
+        )
+    return who
+
+
+AgentKey = Annotated[Principal, Depends(agent_key)]
+
+
+def list_query(
+    limit: Annotated[
+        int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")
+    ] = DEFAULT_LIMIT,
+    cursor: Annotated[
+        str | None, Query(max_length=2000, description="The `next` of the page before")
+    ] = None,
+    sort: Annotated[
+        str | None, Query(max_length=50, description="A column; with - before it descending")
+    ] = None,
+    q: Annotated[str | None, Query(max_length=200, description="Words to search for")] = None,
+    ids: Annotated[
+        str | None, Query(max_length=40_000, description="Just these, separated by commas")
+    ] = None,
+) -> Ask:
+    wanted = None if ids is None else tuple(i for i in ids.split(",") if i)
+    if wanted is not None and len(wanted) > MAX_LIMIT:
+        raise Refused(422, f"ids: expected at most {MAX_LIMIT}, got {len(wanted)}")
+    for text in (q, ids, cursor):
+        if text and "\0" in text:
+            raise Refused(422, "a text in the query holds a NUL character")
+    return Ask(limit, cursor, sort, q, wanted)
+
+
+TheAsk = Annotated[Ask, Depends(list_query)]
+
+NetworkId = Annotated[str | None, Query(max_length=36, description="Of this network alone")]
+HostId = Annotated[str | None, Query(max_length=36, description="Of this host alone")]
+
+
+def shaped(model: type[Shaped], row: Mapping[str, Any], **more: Any) -> Shaped:
+    """A row as a shape: the columns that the shape has, and ``more``. Times become UTC."""
+    columns = {name: row[name] for name in model.model_fields if name in row}
+    return model.model_validate({**columns, **more})
+
+
+def paged(model: type[Shaped], page: Paged) -> Page[Shaped]:
+    return Page[model](  # type: ignore[valid-type]
+        items=[shaped(model, row) for row in page.rows], next=page.next, total=page.total
+    )

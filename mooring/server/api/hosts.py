@@ -1,0 +1,156 @@
+"""Hosts, and their interfaces, routes, neighbours, containers and what was set aside."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+
+from mooring.model.event import Entity, Operation
+from mooring.server.api.door import (
+    HostId,
+    Member,
+    NetworkId,
+    Reading,
+    TheAsk,
+    TheState,
+    Viewer,
+    paged,
+    shaped,
+)
+from mooring.server.api.problems import missing
+from mooring.server.api.shapes import (
+    Container,
+    Host,
+    HostChange,
+    Interface,
+    InterfaceAddress,
+    Neighbour,
+    Page,
+    Route,
+    SetAside,
+)
+from mooring.server.db import hosts, timeline
+from mooring.server.db.timeline import Told
+from mooring.server.merge import Row
+
+router = APIRouter()
+
+SubnetId = Annotated[str | None, Query(max_length=36, description="With an address in this subnet")]
+
+
+def _host(row: Row) -> Host:
+    return shaped(Host, row, named=row["given_name"] is not None)
+
+
+@router.get("/hosts", tags=["hosts"])
+async def list_hosts(
+    ask: TheAsk,
+    connection: Reading,
+    _: Viewer,
+    network_id: NetworkId = None,
+    subnet_id: SubnetId = None,
+) -> Page[Host]:
+    page = await hosts.page(connection, ask, network_id, subnet_id)
+    return Page[Host](items=[_host(row) for row in page.rows], next=page.next, total=page.total)
+
+
+@router.get("/hosts/{host_id}", tags=["hosts"])
+async def read_host(host_id: str, connection: Reading, _: Viewer) -> Host:
+    row = await hosts.by_id(connection, host_id)
+    if row is None:
+        raise missing("host", host_id)
+    return _host(row)
+
+
+@router.patch("/hosts/{host_id}", tags=["hosts"])
+async def rename_host(host_id: str, change: HostChange, state: TheState, _: Member) -> Host:
+    """Give a host a name that no report touches, or with null its own one back."""
+    now = state.clock()
+    async with state.database.write() as connection:
+        row = await hosts.by_id(connection, host_id)
+        if row is None:
+            raise missing("host", host_id)
+        given = (change.name or "").strip() or None
+        name = given or row["hostname"] or next(iter(row["addresses"]), row["name"])
+        await hosts.rename(connection, row, given, name)
+        told = Told(Entity.HOST, Operation.CHANGED, host_id, row["network_id"], name)
+        await timeline.write(connection, [told], now)
+    state.tell([told.changed])
+    return _host({**row, "given_name": given, "name": name})
+
+
+@router.delete("/hosts/{host_id}", status_code=204, tags=["hosts"])
+async def delete_host(host_id: str, state: TheState, _: Member) -> Response:
+    """Forget a host; if an agent still sees it, its next report brings it back."""
+    now = state.clock()
+    async with state.database.write() as connection:
+        row = await hosts.by_id(connection, host_id)
+        if row is None:
+            raise missing("host", host_id)
+        await hosts.remove(connection, host_id)
+        told = Told(Entity.HOST, Operation.DELETED, host_id, row["network_id"], row["name"])
+        await timeline.write(connection, [told], now)
+    state.tell([told.changed])
+    return Response(status_code=204)
+
+
+@router.get("/interfaces", tags=["interfaces"])
+async def list_interfaces(
+    ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
+) -> Page[Interface]:
+    page = await hosts.parts(connection, "interface", ask, host_id)
+    addresses = await hosts.addresses_of(connection, [row["id"] for row in page.rows])
+    items = [
+        shaped(
+            Interface,
+            row,
+            addresses=[shaped(InterfaceAddress, a) for a in addresses.get(row["id"], [])],
+        )
+        for row in page.rows
+    ]
+    return Page[Interface](items=items, next=page.next, total=page.total)
+
+
+@router.get("/routes", tags=["routes"])
+async def list_routes(
+    ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
+) -> Page[Route]:
+    page = await hosts.parts(connection, "route", ask, host_id)
+    items = [
+        shaped(
+            Route, {**row, "gateway": row["gateway"] or None, "interface": row["interface"] or None}
+        )
+        for row in page.rows
+    ]
+    return Page[Route](items=items, next=page.next, total=page.total)
+
+
+@router.get("/neighbours", tags=["neighbours"])
+async def list_neighbours(
+    ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
+) -> Page[Neighbour]:
+    return paged(Neighbour, await hosts.parts(connection, "neighbour", ask, host_id))
+
+
+@router.get("/containers", tags=["containers"])
+async def list_containers(
+    ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
+) -> Page[Container]:
+    return paged(Container, await hosts.parts(connection, "container", ask, host_id))
+
+
+@router.get("/containers/{container_id}", tags=["containers"])
+async def read_container(container_id: str, connection: Reading, _: Viewer) -> Container:
+    row = await hosts.part(connection, "container", container_id)
+    if row is None:
+        raise missing("container", container_id)
+    return shaped(Container, row)
+
+
+@router.get("/set-aside", tags=["set-aside"])
+async def list_set_aside(
+    ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
+) -> Page[SetAside]:
+    """Items of reports that could not be stored, each with its reason."""
+    return paged(SetAside, await hosts.parts(connection, "set_aside", ask, host_id))

@@ -1,0 +1,145 @@
+"""Runs: asked for, watched, cancelled; and moved along by their agents."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import structlog
+from fastapi import APIRouter, Query
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.core.ids import is_id, new_id
+from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
+from mooring.server.api.agents import known_agent
+from mooring.server.api.door import (
+    AgentKey,
+    Member,
+    NetworkId,
+    Reading,
+    TheAsk,
+    TheState,
+    Viewer,
+    shaped,
+)
+from mooring.server.api.problems import Refused, missing
+from mooring.server.api.shapes import Page, Run, RunProgress, RunRequest
+from mooring.server.api.shapes import RunState as RunStateName
+from mooring.server.db import agents, runs, timeline
+from mooring.server.db.timeline import Told
+from mooring.server.merge import Row
+from mooring.server.runs import remaining
+
+log = structlog.get_logger(__name__)
+
+router = APIRouter(prefix="/runs", tags=["runs"])
+
+AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
+
+
+async def _shape(connection: AsyncConnection, row: Row, now: float) -> Run:
+    elapsed = left = None
+    if row["started_at"] is not None:
+        elapsed = max(0.0, (row["finished_at"] or now) - row["started_at"])
+        if row["state"] in runs.WORKING:
+            left = remaining(await runs.durations(connection, row["agent_id"]), elapsed)
+    return shaped(Run, row, elapsed_s=elapsed, remaining_s=left)
+
+
+@router.get("")
+async def list_runs(
+    ask: TheAsk,
+    state: TheState,
+    connection: Reading,
+    _: Viewer,
+    network_id: NetworkId = None,
+    agent_id: AgentId = None,
+    run_state: Annotated[RunStateName | None, Query(alias="state")] = None,
+) -> Page[Run]:
+    page = await runs.page(
+        connection, ask, network_id=network_id, agent_id=agent_id, state=run_state
+    )
+    items = [await _shape(connection, row, state.clock()) for row in page.rows]
+    return Page[Run](items=items, next=page.next, total=page.total)
+
+
+@router.get("/{run_id}")
+async def read_run(run_id: str, state: TheState, connection: Reading, _: Viewer) -> Run:
+    row = await runs.shown(connection, run_id)
+    if row is None:
+        raise missing("run", run_id)
+    return await _shape(connection, row, state.clock())
+
+
+@router.post("", status_code=202)
+async def request_run(asked: RunRequest, state: TheState, who: Member) -> Run:
+    """Ask an agent to look. Answered at once; the run goes on by itself and can be watched."""
+    now = state.clock()
+    async with state.database.write() as connection:
+        sender = await agents.by_id(connection, asked.agent_id)
+        if sender is None:
+            raise missing("agent", asked.agent_id)
+        row = await runs.create(connection, new_id(), sender, "request", now)
+        told = _told(row, Operation.CREATED, f"Look of {sender['name']} asked by {who.name}")
+        await timeline.write(connection, [told], now)
+        answer = await _shape(connection, {**row, "agent_name": sender["name"]}, now)
+    state.tell([told.changed, RunMoved(row["id"], RunState.PENDING, row["network_id"])])
+    log.info("run_requested", run=row["id"], agent=sender["name"], by=who.name)
+    return answer
+
+
+@router.post("/{run_id}/cancel")
+async def cancel_run(run_id: str, state: TheState, who: Member) -> Run:
+    """Cancel a run in any phase. What it has stored so far stays."""
+    now = state.clock()
+    async with state.database.write() as connection:
+        row = await runs.shown(connection, run_id)
+        if row is None:
+            raise missing("run", run_id)
+        reason = f"cancelled by {who.name}"
+        if not await runs.move(connection, row, RunState.CANCELLED, now, reason=reason):
+            raise Refused(409, f"the run has ended already: it is {row['state']}")
+        told = _told(row, Operation.CHANGED, f"Look of {row['agent_name']} cancelled")
+        await timeline.write(connection, [told], now)
+        after = await runs.shown(connection, run_id)
+        assert after is not None
+        answer = await _shape(connection, after, now)
+    state.tell([told.changed, RunMoved(run_id, RunState.CANCELLED, row["network_id"])])
+    log.info("run_cancelled", run=run_id, by=who.name)
+    return answer
+
+
+@router.post("/{run_id}/progress", status_code=204)
+async def run_progress(run_id: str, said: RunProgress, state: TheState, who: AgentKey) -> None:
+    """An agent says how far a run is; one that it began by itself is made by its first word."""
+    if not is_id(run_id):
+        raise Refused(422, "the run's id is not a UUID in lower case")
+    now = state.clock()
+    events: list[Event] = []
+    told: list[Told] = []
+    async with state.database.write() as connection:
+        sender, told = await known_agent(connection, who, said.outbox, "agent", now)
+        row = await runs.by_id(connection, run_id)
+        if row is None:
+            began = said.started_at.timestamp() if said.started_at else now
+            row = await runs.create(connection, run_id, sender, said.trigger, min(began, now))
+            told.append(_told(row, Operation.CREATED, f"Look of {sender['name']}"))
+        if row["agent_id"] != sender["id"]:
+            raise Refused(403, "the run is another agent's")
+        where = {"phase": said.phase, "done": said.done, "total": said.total}
+        moved = await runs.move(
+            connection, row, RunState(said.state), now, **where, reason=said.reason
+        )
+        if moved:
+            operation = Operation.CHANGED
+            change = _told(row, operation, f"Look of {sender['name']} {said.state}")
+            if row["state"] != said.state:
+                told.append(change)
+            else:
+                events.append(change.changed)
+            events.append(RunMoved(run_id, RunState(said.state), row["network_id"]))
+        await timeline.write(connection, told, now)
+    state.tell([*(t.changed for t in told), *events])
+
+
+def _told(row: Row, operation: Operation, title: str) -> Told:
+    return Told(Entity.RUN, operation, row["id"], row["network_id"], title)

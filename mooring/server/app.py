@@ -1,0 +1,90 @@
+"""The one place of wiring: routes, errors, metrics and the server's own tasks."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from functools import partial
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from mooring import __version__
+from mooring.core.tasks import Tasks
+from mooring.server.api import (
+    agents,
+    events,
+    health,
+    hosts,
+    keys,
+    metrics,
+    networks,
+    page,
+    problems,
+    reports,
+    runs,
+    session,
+    subnets,
+    timeline,
+    topology,
+)
+from mooring.server.api.shapes import Problem
+from mooring.server.metrics import Metrics
+from mooring.server.state import State
+from mooring.server.upkeep import forget_old, note_silent_agents
+
+API = "/api/v1"
+NOUNS = (
+    health,
+    session,
+    networks,
+    subnets,
+    hosts,
+    agents,
+    runs,
+    reports,
+    timeline,
+    events,
+    keys,
+    topology,
+)
+
+
+def create_app(state: State) -> FastAPI:
+    """The whole server as an ASGI app; ``state`` is its own."""
+    counters = Metrics()
+
+    @contextlib.asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with Tasks("server") as tasks:
+            tasks.start("metrics", counters.follow(state.bus))
+            tasks.supervise("silent_agents", partial(note_silent_agents, state), every=10)
+            tasks.supervise("forget_old", partial(forget_old, state), every=3600)
+            yield
+            state.bus.close()
+        state.passwords.close()
+
+    app = FastAPI(
+        title="Mooring",
+        version=__version__,
+        description="Hosts and containers of a site: mapped, reachable and wired.",
+        lifespan=lifespan,
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,
+        redoc_url=None,
+        generate_unique_id_function=_operation_id,
+        responses={"default": {"model": Problem, "description": "A problem"}},
+    )
+    app.state.mooring = state
+    app.state.metrics = counters
+    problems.install(app)
+    for noun in NOUNS:
+        app.include_router(noun.router, prefix=API)
+    app.include_router(metrics.router)
+    app.include_router(page.router)
+    app.add_middleware(metrics.CountRequests, metrics=counters)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

@@ -1,0 +1,147 @@
+"""Agents: who reports, from where, and whether it is there."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.core.ids import new_id
+from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.tables import agent, network, report, run, subject
+from mooring.server.merge import Row
+
+SILENT_AFTER = 60.0
+"""Seconds without a poll after which an agent counts as offline; it polls every 25 s or less."""
+
+
+async def by_id(connection: AsyncConnection, agent_id: str) -> Row | None:
+    return _one(await connection.execute(select(agent).where(agent.c.id == agent_id)))
+
+
+async def by_outbox(connection: AsyncConnection, outbox: str) -> list[Row]:
+    """The agents with this outbox, in any network, with the network's name."""
+    query = (
+        select(agent, network.c.name.label("network_name"))
+        .join(network, network.c.id == agent.c.network_id)
+        .where(agent.c.outbox == outbox)
+    )
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def create(
+    connection: AsyncConnection, network_id: str, outbox: str, name: str, now: float
+) -> Row:
+    values: dict[str, Any] = {
+        "id": new_id(),
+        "network_id": network_id,
+        "host_id": None,
+        "outbox": outbox,
+        "name": name,
+        "version": "",
+        "capabilities": [],
+        "engines": [],
+        "online": False,
+        "first_seen": now,
+        "last_seen": now,
+    }
+    await connection.execute(insert(agent).values(values))
+    return values
+
+
+async def change(connection: AsyncConnection, agent_id: str, **values: Any) -> None:
+    await connection.execute(update(agent).where(agent.c.id == agent_id).values(**values))
+
+
+async def lock(connection: AsyncConnection, agent_id: str, network_id: str) -> None:
+    """Let nobody else store for this network until the transaction ends.
+
+    Agents of one network write the same subnets. SQLite has one writer anyway.
+    """
+    await connection.execute(
+        select(network.c.id).where(network.c.id == network_id).with_for_update()
+    )
+    await connection.execute(select(agent.c.id).where(agent.c.id == agent_id).with_for_update())
+
+
+async def take_over(connection: AsyncConnection, agent_id: str, host_id: str) -> list[str]:
+    """Let an agent inherit the runs of the offline agents of the same host, which then go.
+
+    An agent that was installed anew has a new outbox: it is the same agent to a person.
+    """
+    query = select(agent.c.id).where(
+        agent.c.host_id == host_id, agent.c.id != agent_id, agent.c.online.is_(False)
+    )
+    old = list((await connection.execute(query)).scalars())
+    if old:
+        await connection.execute(
+            update(run).where(run.c.agent_id.in_(old)).values(agent_id=agent_id)
+        )
+        await connection.execute(delete(agent).where(agent.c.id.in_(old)))
+    return old
+
+
+async def last_number(connection: AsyncConnection, agent_id: str, name: str) -> int:
+    """The number of the last report stored of a subject; 0 before the first."""
+    query = select(subject.c.number).where(subject.c.agent_id == agent_id, subject.c.name == name)
+    number: int | None = (await connection.execute(query)).scalar()
+    return number or 0
+
+
+def _silent(now: float) -> ColumnElement[bool]:
+    return agent.c.online.is_(True) & (agent.c.last_seen < now - SILENT_AFTER)
+
+
+async def silent(connection: AsyncConnection, now: float) -> list[Row]:
+    """The agents that count as online and have not polled for long."""
+    result = await connection.execute(select(agent).where(_silent(now)))
+    return [dict(row) for row in result.mappings()]
+
+
+async def fall_silent(connection: AsyncConnection, now: float) -> list[Row]:
+    """Mark those offline that have not polled for long; answers them."""
+    fallen = await silent(connection, now)
+    if fallen:
+        await connection.execute(update(agent).where(_silent(now)).values(online=False))
+    return fallen
+
+
+def _one(result: Any) -> Row | None:
+    row = result.mappings().first()
+    return dict(row) if row else None
+
+
+_AGENTS = Listing(
+    agent,
+    {
+        "name": func.lower(agent.c.name),
+        "first_seen": agent.c.first_seen,
+        "last_seen": agent.c.last_seen,
+    },
+    "name",
+    (agent.c.name,),
+)
+
+
+async def page(connection: AsyncConnection, ask: Ask, network_id: str | None = None) -> Paged:
+    where = [agent.c.network_id == network_id] if network_id else []
+    return await fetch(connection, _AGENTS, ask, *where)
+
+
+async def remove(connection: AsyncConnection, agent_id: str) -> None:
+    await connection.execute(delete(agent).where(agent.c.id == agent_id))
+
+
+_REPORTS = Listing(
+    report,
+    {"stored_at": report.c.stored_at, "number": report.c.number, "bytes": report.c.bytes},
+    "-stored_at",
+    (report.c.subject,),
+)
+
+
+async def reports(connection: AsyncConnection, ask: Ask, agent_id: str | None = None) -> Paged:
+    """The reports that came lately; what they said is in the tables that they were stored in."""
+    where = [report.c.agent_id == agent_id] if agent_id else []
+    return await fetch(connection, _REPORTS, ask, *where)

@@ -1,0 +1,42 @@
+"""How many there are of everything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlalchemy import Table, func, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.model.event import RunState
+from mooring.server.db.tables import agent, container, host, run, subnet
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    hosts: int
+    subnets: int
+    containers: int
+    agents: dict[str, int]
+    runs: dict[str, int]
+
+
+async def read(connection: AsyncConnection) -> Counts:
+    states = select(run.c.state, func.count()).group_by(run.c.state)
+    online = select(agent.c.online, func.count()).group_by(agent.c.online)
+    runs = dict.fromkeys((state.value for state in RunState), 0)
+    runs |= dict(list((await connection.execute(states)).tuples()))
+    by_online: dict[bool, int] = dict(list((await connection.execute(online)).tuples()))
+    return Counts(
+        await _present(connection, host),
+        await _present(connection, subnet),
+        await _present(connection, container),
+        {"online": by_online.get(True, 0), "offline": by_online.get(False, 0)},
+        runs,
+    )
+
+
+async def _present(connection: AsyncConnection, table: Table) -> int:
+    query = select(func.count()).select_from(table)
+    if "gone_at" in table.c:
+        query = query.where(table.c.gone_at.is_(None))
+    return (await connection.execute(query)).scalar_one()

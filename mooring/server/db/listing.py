@@ -1,0 +1,125 @@
+"""Lists: filter, search, sort, and page by key, the same way for every noun."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.server.merge import Row
+
+DEFAULT_LIMIT = 25
+MAX_LIMIT = 1000
+
+
+class BadList(ValueError):
+    """A list was asked for in a way that does not fit; ``where`` names the parameter."""
+
+    def __init__(self, where: str, what: str) -> None:
+        super().__init__(what)
+        self.where = where
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """What of a list is wanted. ``sort`` is a name, with ``-`` before it for descending."""
+
+    limit: int = DEFAULT_LIMIT
+    cursor: str | None = None
+    sort: str | None = None
+    q: str | None = None
+    ids: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """How a table is listed: the names it can be sorted by, and the columns that are searched.
+
+    Sort expressions must never be null: two nulls have no order to page by.
+    """
+
+    table: Table
+    sorts: dict[str, ColumnElement[Any]]
+    default: str
+    search: tuple[ColumnElement[Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Paged:
+    rows: list[Row]
+    next: str | None
+    total: int
+
+
+async def fetch(
+    connection: AsyncConnection, listing: Listing, ask: Ask, *where: ColumnElement[bool]
+) -> Paged:
+    """One page of the rows that fit. Raises ``BadList``."""
+    sort = ask.sort or listing.default
+    descending = sort.startswith("-")
+    expression = listing.sorts.get(sort.removeprefix("-"))
+    if expression is None:
+        known = ", ".join(sorted(listing.sorts))
+        raise BadList("sort", f"expected one of {known} (with - before it for descending)")
+    table = listing.table
+    fits = list(where)
+    if ask.ids is not None:
+        fits.append(table.c.id.in_(ask.ids))
+    if ask.q:
+        words = [
+            or_(*(column.icontains(word, autoescape=True) for column in listing.search))
+            for word in ask.q.split()
+            if listing.search
+        ]
+        fits += words
+    total = (
+        await connection.execute(select(func.count()).select_from(table).where(*fits))
+    ).scalar()
+    query: Select[Any] = select(table, expression.label("sort_value")).where(*fits)
+    if ask.cursor is not None:
+        value, last_id = _read_cursor(ask.cursor, sort)
+        try:
+            query = query.where(_after(expression, value, table.c.id, last_id, descending))
+        except TypeError:
+            raise BadList("cursor", "it does not belong to this list") from None
+    order = (expression.desc(), table.c.id.desc()) if descending else (expression, table.c.id)
+    result = await connection.execute(query.order_by(*order).limit(ask.limit + 1))
+    rows = [dict(row) for row in result.mappings()]
+    following = None
+    if len(rows) > ask.limit:
+        rows.pop()
+        following = _write_cursor(sort, rows[-1]["sort_value"], rows[-1]["id"])
+    return Paged(list(rows), following, total or 0)
+
+
+def _after(
+    expression: ColumnElement[Any],
+    value: Any,
+    id_column: ColumnElement[Any],
+    last_id: str,
+    descending: bool,
+) -> ColumnElement[bool]:
+    if descending:
+        return or_(expression < value, and_(expression == value, id_column < last_id))
+    return or_(expression > value, and_(expression == value, id_column > last_id))
+
+
+def _write_cursor(sort: str, value: Any, last_id: str) -> str:
+    return base64.urlsafe_b64encode(json.dumps([sort, value, last_id]).encode()).decode()
+
+
+def _read_cursor(cursor: str, sort: str) -> tuple[Any, str]:
+    try:
+        of_sort, value, last_id = json.loads(base64.urlsafe_b64decode(cursor))
+    except (ValueError, TypeError, binascii.Error):
+        raise BadList("cursor", "expected the `next` of a page of this list") from None
+    if of_sort != sort:
+        raise BadList("cursor", f"it is of the list sorted by {of_sort}, not by {sort}")
+    if not isinstance(value, str | int | float) or not isinstance(last_id, str):
+        raise BadList("cursor", "expected the `next` of a page of this list")
+    return value, last_id

@@ -1,0 +1,81 @@
+"""Networks: sites, to which all else belongs."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.core.ids import new_id
+from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.tables import agent, host, network, subnet
+from mooring.server.merge import Row
+
+HOME = "home"
+"""The network that a new database has."""
+
+_NETWORKS = Listing(
+    network,
+    {"name": func.lower(network.c.name), "created_at": network.c.created_at},
+    "name",
+    (network.c.name,),
+)
+
+
+async def page(connection: AsyncConnection, ask: Ask) -> Paged:
+    """Networks, each with the number of its hosts, subnets and agents."""
+    paged = await fetch(connection, _NETWORKS, ask)
+    return Paged(await _with_counts(connection, paged.rows), paged.next, paged.total)
+
+
+async def by_id(connection: AsyncConnection, network_id: str) -> Row | None:
+    query = select(network).where(network.c.id == network_id)
+    row = (await connection.execute(query)).mappings().first()
+    return (await _with_counts(connection, [dict(row)]))[0] if row else None
+
+
+async def by_name(connection: AsyncConnection, name: str) -> Row | None:
+    query = select(network).where(func.lower(network.c.name) == name.lower())
+    row = (await connection.execute(query)).mappings().first()
+    return dict(row) if row else None
+
+
+async def names(connection: AsyncConnection) -> list[str]:
+    return list((await connection.execute(select(network.c.name).order_by("name"))).scalars())
+
+
+async def create(connection: AsyncConnection, name: str, now: float) -> Row:
+    row = {"id": new_id(), "name": name, "created_at": now}
+    await connection.execute(insert(network).values(row))
+    return row
+
+
+async def ensure_home(connection: AsyncConnection, now: float) -> Row:
+    """The oldest network; made if there is none yet."""
+    query = select(network).order_by(network.c.created_at, network.c.id).limit(1)
+    row = (await connection.execute(query)).mappings().first()
+    return dict(row) if row else await create(connection, HOME, now)
+
+
+async def rename(connection: AsyncConnection, network_id: str, name: str) -> None:
+    await connection.execute(update(network).where(network.c.id == network_id).values(name=name))
+
+
+async def remove(connection: AsyncConnection, network_id: str) -> None:
+    await connection.execute(delete(network).where(network.c.id == network_id))
+
+
+async def _with_counts(connection: AsyncConnection, rows: Collection[Row]) -> list[Row]:
+    ids = [row["id"] for row in rows]
+    counts: dict[str, dict[str, int]] = {}
+    for table in (host, subnet, agent):
+        query = select(table.c.network_id, func.count()).where(table.c.network_id.in_(ids))
+        if "gone_at" in table.c:
+            query = query.where(table.c.gone_at.is_(None))
+        grouped = await connection.execute(query.group_by(table.c.network_id))
+        counts[table.name] = dict(list(grouped.tuples()))
+    return [
+        {**row, **{f"{name}_count": of.get(row["id"], 0) for name, of in counts.items()}}
+        for row in rows
+    ]

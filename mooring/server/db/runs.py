@@ -1,0 +1,154 @@
+"""Runs: rows that survive a restart, moved only along ``server.runs.may_follow``."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.model.event import RunState
+from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.tables import agent, run
+from mooring.server.merge import Row
+from mooring.server.runs import may_follow
+
+WORKING = (RunState.STARTING.value, RunState.RUNNING.value)
+OPEN = (RunState.PENDING.value, *WORKING)
+
+
+async def by_id(connection: AsyncConnection, run_id: str) -> Row | None:
+    row = (await connection.execute(select(run).where(run.c.id == run_id))).mappings().first()
+    return dict(row) if row else None
+
+
+async def create(
+    connection: AsyncConnection,
+    run_id: str,
+    sender: Row,
+    trigger: str,
+    requested_at: float,
+    state: RunState = RunState.PENDING,
+) -> Row:
+    values = {
+        "id": run_id,
+        "network_id": sender["network_id"],
+        "agent_id": sender["id"],
+        "trigger": trigger,
+        "state": state.value,
+        "phase": None,
+        "done": 0,
+        "total": None,
+        "reason": None,
+        "requested_at": requested_at,
+        "started_at": None,
+        "finished_at": None,
+        "summary": {},
+    }
+    await connection.execute(insert(run).values(values))
+    return values
+
+
+async def move(
+    connection: AsyncConnection, stored: Row, state: RunState, now: float, **values: Any
+) -> bool:
+    """Bring a run into a state, with further values; False when it may not go there."""
+    if not may_follow(RunState(stored["state"]), state):
+        return False
+    if state.ended:
+        values["finished_at"] = now
+    if stored["started_at"] is None and state is not RunState.CANCELLED:
+        values.setdefault("started_at", now)
+    # The state read is compared again: two may be moving it.
+    changed = await connection.execute(
+        update(run)
+        .where(run.c.id == stored["id"], run.c.state == stored["state"])
+        .values(state=state.value, **values)
+    )
+    return changed.rowcount == 1
+
+
+async def add_summary(connection: AsyncConnection, stored: Row, counts: dict[str, int]) -> Row:
+    """Add to what a run has stored so far."""
+    summary = {**stored["summary"], **counts}
+    await connection.execute(update(run).where(run.c.id == stored["id"]).values(summary=summary))
+    return {**stored, "summary": summary}
+
+
+async def of_agent(
+    connection: AsyncConnection, agent_id: str, states: Collection[str]
+) -> list[Row]:
+    """An agent's runs in these states, oldest first."""
+    query = (
+        select(run)
+        .where(run.c.agent_id == agent_id, run.c.state.in_(states))
+        .order_by(run.c.requested_at, run.c.id)
+    )
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def stopped(connection: AsyncConnection, ids: Collection[str]) -> list[str]:
+    """Of these runs those that ended without being complete: nobody need go on with them."""
+    query = select(run.c.id).where(
+        run.c.id.in_(ids),
+        run.c.state.in_((RunState.CANCELLED.value, RunState.FAILED.value)),
+    )
+    return list((await connection.execute(query)).scalars())
+
+
+async def durations(connection: AsyncConnection, agent_id: str) -> list[float]:
+    """How many seconds the agent's last complete runs took, at most five of them."""
+    query = (
+        select(run.c.finished_at - run.c.started_at)
+        .where(run.c.agent_id == agent_id, run.c.state == RunState.COMPLETE.value)
+        .order_by(run.c.finished_at.desc())
+        .limit(5)
+    )
+    return [float(seconds) for seconds in (await connection.execute(query)).scalars()]
+
+
+_RUNS = Listing(run, {"requested_at": run.c.requested_at, "state": run.c.state}, "-requested_at")
+
+
+async def page(
+    connection: AsyncConnection,
+    ask: Ask,
+    *,
+    network_id: str | None = None,
+    agent_id: str | None = None,
+    state: str | None = None,
+) -> Paged:
+    columns = {"network_id": network_id, "agent_id": agent_id, "state": state}
+    where = [run.c[name] == value for name, value in columns.items() if value]
+    paged = await fetch(connection, _RUNS, ask, *where)
+    return Paged(await _named(connection, paged.rows), paged.next, paged.total)
+
+
+async def shown(connection: AsyncConnection, run_id: str) -> Row | None:
+    """One run as it is listed: with its agent's name."""
+    row = await by_id(connection, run_id)
+    return (await _named(connection, [row]))[0] if row else None
+
+
+async def _named(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
+    ids = {row["agent_id"] for row in rows}
+    query = select(agent.c.id, agent.c.name).where(agent.c.id.in_(ids))
+    names = dict(list((await connection.execute(query)).tuples()))
+    return [{**row, "agent_name": names.get(row["agent_id"], "")} for row in rows]
+
+
+async def lose(
+    connection: AsyncConnection, sender: Row, active: Collection[str], now: float
+) -> list[Row]:
+    """Fail the runs that an agent worked on and, by its own word, works on no longer."""
+    lost = [r for r in await of_agent(connection, sender["id"], WORKING) if r["id"] not in active]
+    reason = f"the agent {sender['name']} was restarted before it had finished"
+    return [r for r in lost if await move(connection, r, RunState.FAILED, now, reason=reason)]
+
+
+async def abandon(connection: AsyncConnection, silent: Row, now: float) -> list[Row]:
+    """Fail the runs that an agent which fell silent worked on."""
+    working = await of_agent(connection, silent["id"], WORKING)
+    reason = f"the agent {silent['name']} has not been heard of for over a minute"
+    return [r for r in working if await move(connection, r, RunState.FAILED, now, reason=reason)]

@@ -1,0 +1,80 @@
+"""Makes the rows of a host's part be what a snapshot says, and answers what was worth telling."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.core.ids import new_id
+from mooring.server.merge import Difference, Row, Values, difference
+
+
+async def rows(connection: AsyncConnection, table: Table, where: ColumnElement[bool]) -> list[Row]:
+    result = await connection.execute(select(table).where(where))
+    return [dict(row) for row in result.mappings()]
+
+
+async def store(
+    connection: AsyncConnection,
+    table: Table,
+    where: ColumnElement[bool],
+    wanted: list[Values],
+    key: tuple[str, ...],
+    *,
+    fixed: Values,
+    now: float,
+    quiet: frozenset[str] = frozenset(),
+) -> Difference:
+    """Make the rows of ``table`` that lie in ``where`` be ``wanted``.
+
+    ``fixed`` are the values that every new row has besides its own (host, source). Rows that
+    are no longer wanted stay with ``gone_at``; ``last_seen`` of all the others is ``now``.
+    New rows in the answer have their ids.
+    """
+    todo = difference(await rows(connection, table, where), wanted, key, quiet)
+    new = [
+        {"id": new_id(), **fixed, **values, "first_seen": now, "last_seen": now}
+        for values in todo.new
+    ]
+    if new:
+        await connection.execute(insert(table), new)
+    await change(connection, table, [(c.id, c.values) for c in todo.changed])
+    if todo.gone:
+        await _mark_gone(connection, table, todo.gone, now)
+    await connection.execute(
+        update(table).where(where, table.c.gone_at.is_(None)).values(last_seen=now)
+    )
+    return Difference(tuple(new), todo.changed, todo.gone)
+
+
+async def change(
+    connection: AsyncConnection, table: Table, changes: list[tuple[str, Values]]
+) -> None:
+    """Give rows new values; a row that was gone is back."""
+    if not changes:
+        return
+    columns = list(changes[0][1])
+    statement = (
+        update(table)
+        .where(table.c.id == bindparam("row_id"))
+        .values({"gone_at": None, **{name: bindparam(f"v_{name}") for name in columns}})
+    )
+    await connection.execute(
+        statement,
+        [
+            {"row_id": row_id, **{f"v_{name}": values[name] for name in columns}}
+            for row_id, values in changes
+        ],
+    )
+
+
+async def _mark_gone(
+    connection: AsyncConnection, table: Table, ids: tuple[str, ...], now: float
+) -> None:
+    marked: list[dict[str, Any]] = [{"row_id": row_id, "now": now} for row_id in ids]
+    await connection.execute(
+        update(table).where(table.c.id == bindparam("row_id")).values(gone_at=bindparam("now")),
+        marked,
+    )

@@ -1,0 +1,136 @@
+"""A report into the database, in the caller's one transaction; answers what there is to tell.
+
+Never tells by itself: that is done after the commit.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import delete, insert, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.core.ids import new_id
+from mooring.model.event import Changed, Entity, Operation, RunMoved, RunState
+from mooring.model.machine import Machine
+from mooring.model.report import Report, RunMark
+from mooring.server.db import agents, runs, timeline
+from mooring.server.db.tables import report, set_aside, subject
+from mooring.server.ingest.engines import store_engines
+from mooring.server.ingest.machine import store_machine
+from mooring.server.ingest.visit import Outcome, Visit
+from mooring.server.merge import Row, Values
+
+__all__ = ["Outcome", "ingest"]
+
+
+async def ingest(
+    connection: AsyncConnection, sender: Row, rep: Report, size: int, now: float
+) -> Outcome:
+    """Store a report of ``size`` bytes from the agent ``sender`` (a row of ``agent``).
+
+    A number that is not above the last one stored of its subject was seen before: nothing is
+    stored, and the outcome says so.
+    """
+    await agents.lock(connection, sender["id"], sender["network_id"])
+    if rep.number <= await agents.last_number(connection, sender["id"], rep.subject):
+        outcome = Outcome(stored=False)
+        outcome.log("report_seen", subject=rep.subject, number=rep.number)
+        return outcome
+    outcome = Outcome(stored=True, set_aside=len(rep.set_aside))
+    visit = Visit(connection, sender, now, outcome)
+    if isinstance(rep.body, Machine):
+        counts = await store_machine(visit, rep.body)
+    else:
+        counts = await store_engines(visit, rep.body)
+    await _store_set_aside(visit, rep)
+    await _store_number(visit, rep, size)
+    outcome.log(
+        "report_stored",
+        subject=rep.subject,
+        number=rep.number,
+        bytes=size,
+        set_aside=len(rep.set_aside),
+        changes=len(outcome.told),
+        **counts,
+    )
+    counts[f"{rep.subject}_set_aside"] = len(rep.set_aside)
+    for mark in rep.runs:
+        await _move_run(visit, mark, counts)
+    await timeline.write(connection, outcome.told, now)
+    return outcome
+
+
+async def _store_set_aside(visit: Visit, rep: Report) -> None:
+    """Replace what was set aside of this subject by what is set aside of it now."""
+    mine = (set_aside.c.agent_id == visit.agent["id"]) & (set_aside.c.subject == rep.subject)
+    before = await visit.connection.execute(delete(set_aside).where(mine))
+    rows = [
+        {
+            "id": new_id(),
+            "host_id": visit.host,
+            "agent_id": visit.agent["id"],
+            "subject": rep.subject,
+            "kind": item.kind,
+            "item": item.item,
+            "reason": item.reason,
+            "at": visit.now,
+        }
+        for item in rep.set_aside
+    ]
+    if rows:
+        await visit.connection.execute(insert(set_aside), rows)
+    if rows or before.rowcount:
+        visit.outcome.events.append(
+            Changed(Entity.SET_ASIDE, Operation.CHANGED, visit.host, visit.network)
+        )
+    for item in rep.set_aside:
+        visit.outcome.log("item_set_aside", kind=item.kind, item=item.item, reason=item.reason)
+
+
+async def _store_number(visit: Visit, rep: Report, size: int) -> None:
+    """Keep the report's number, and that it came."""
+    agent_id = visit.agent["id"]
+    last = {"number": rep.number, "taken_at": rep.taken_at, "stored_at": visit.now}
+    mine = (subject.c.agent_id == agent_id) & (subject.c.name == rep.subject)
+    changed = await visit.connection.execute(update(subject).where(mine).values(**last))
+    if changed.rowcount == 0:
+        new = insert(subject).values(agent_id=agent_id, name=rep.subject, **last)
+        await visit.connection.execute(new)
+    row = {
+        "id": new_id(),
+        "agent_id": agent_id,
+        "subject": rep.subject,
+        "outbox": rep.outbox,
+        "bytes": size,
+        "set_aside": len(rep.set_aside),
+        **last,
+    }
+    await visit.connection.execute(insert(report).values(row))
+
+
+async def _move_run(visit: Visit, mark: RunMark, counts: dict[str, int]) -> None:
+    """Move a run along by a report's mark; ``final`` completes it with this very transaction."""
+    # An agent's clock may be ahead of ours; no run started after its report came.
+    started_at = min(mark.started_at, visit.now)
+    stored = await runs.by_id(visit.connection, mark.id)
+    if stored is None:
+        stored = await runs.create(visit.connection, mark.id, visit.agent, mark.trigger, started_at)
+        visit.tell(Entity.RUN, Operation.CREATED, mark.id, _title(visit))
+    elif stored["agent_id"] != visit.agent["id"]:
+        visit.outcome.log("run_of_another_agent", run=mark.id, agent=visit.agent["id"])
+        return
+    stored = await runs.add_summary(visit.connection, stored, counts)
+    state = RunState.COMPLETE if mark.final else RunState.RUNNING
+    started_at = stored["started_at"] or started_at
+    values: Values = {"started_at": started_at}
+    if not await runs.move(visit.connection, stored, state, visit.now, **values):
+        return
+    visit.outcome.events.append(RunMoved(mark.id, state, visit.network))
+    if stored["state"] != state.value:
+        visit.tell(Entity.RUN, Operation.CHANGED, mark.id, _title(visit))
+    if mark.final:
+        elapsed = round((visit.now - started_at) * 1000)
+        visit.outcome.log("run_complete", elapsed_ms=elapsed, **stored["summary"])
+
+
+def _title(visit: Visit) -> str:
+    return f"Look of {visit.agent['name']}"

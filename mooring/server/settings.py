@@ -1,0 +1,38 @@
+"""What the environment says to the server."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from mooring.core.errors import UsageError
+
+
+class Settings(BaseSettings):
+    """Read from variables called ``MOORING_…``."""
+
+    model_config = SettingsConfigDict(env_prefix="MOORING_", extra="ignore")
+
+    database_url: str | None = None
+    """``postgresql://user:password@host/name``; SQLite in the data folder when unset."""
+    metrics_token: str | None = None
+    """The Bearer token of ``/metrics``; without one there is no such page."""
+    session_cookie_secure: bool = False
+    """Send the session cookie over HTTPS only: set it behind a proxy that ends TLS."""
+    keep_days: float = 90.0
+    """How long the timeline, ended runs and what is gone are kept."""
+
+
+def read() -> Settings:
+    try:
+        return Settings()
+    except ValidationError as error:
+        fault = error.errors()[0]
+        name = "MOORING_" + "_".join(str(part) for part in fault["loc"]).upper()
+        raise UsageError(f"reading the environment variable {name}", fault["msg"]) from error
+
+
+def database_address(settings: Settings, data_dir: Path) -> str:
+    return settings.database_url or f"sqlite:///{data_dir / 'mooring.sqlite3'}"

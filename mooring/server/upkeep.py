@@ -1,0 +1,62 @@
+"""What the server does by itself: notices silent agents, and forgets what is long over."""
+
+from __future__ import annotations
+
+import structlog
+from sqlalchemy import delete
+
+from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
+from mooring.server.db import agents, runs, timeline, users
+from mooring.server.db.tables import (
+    address,
+    container,
+    event,
+    interface,
+    neighbour,
+    report,
+    route,
+    run,
+    subnet,
+)
+from mooring.server.db.timeline import Told
+from mooring.server.state import State
+
+log = structlog.get_logger(__name__)
+
+DAY = 86400.0
+KEEP_REPORTS = DAY
+"""How long the list of reports goes back; what they said is kept in other tables."""
+
+
+async def note_silent_agents(state: State) -> None:
+    """Agents that have not polled for long are offline, and the runs they worked on have failed."""
+    now = state.clock()
+    told: list[Told] = []
+    events: list[Event] = []
+    async with state.database.read() as connection:
+        if not await agents.silent(connection, now):
+            return
+    async with state.database.write() as connection:
+        for agent in await agents.fall_silent(connection, now):
+            network = agent["network_id"]
+            log.warning("agent_silent", agent=agent["name"], last_seen=agent["last_seen"])
+            told.append(Told(Entity.AGENT, Operation.CHANGED, agent["id"], network, agent["name"]))
+            for lost in await runs.abandon(connection, agent, now):
+                title = f"Look of {agent['name']} failed"
+                told.append(Told(Entity.RUN, Operation.CHANGED, lost["id"], network, title))
+                events.append(RunMoved(lost["id"], RunState.FAILED, network))
+        await timeline.write(connection, told, now)
+    state.tell([*(t.changed for t in told), *events])
+
+
+async def forget_old(state: State) -> None:
+    """Delete what has been over for longer than it is kept, so that nothing grows for ever."""
+    now = state.clock()
+    before = now - state.settings.keep_days * DAY
+    async with state.database.write() as connection:
+        await users.forget_expired(connection, now)
+        await connection.execute(delete(report).where(report.c.stored_at < now - KEEP_REPORTS))
+        await connection.execute(delete(event).where(event.c.at < before))
+        await connection.execute(delete(run).where(run.c.finished_at < before))
+        for table in (address, interface, route, neighbour, container, subnet):
+            await connection.execute(delete(table).where(table.c.gone_at < before))
