@@ -76,8 +76,8 @@ def messages(data: bytes | bytearray | memoryview) -> Iterator[Message]:
 def attributes(data: bytes, start: int = 0) -> dict[int, bytes]:
     """Attributes by number, the flags of the number taken off; of a repeated one the last.
 
-    ``start`` is the length of the fixed structure before them. The walk is the hot path of a
-    listing (some fifty attributes for an interface), hence one flat loop.
+    ``start`` is the length of the fixed structure before them, a multiple of four. The walk is
+    the hot path of a listing (some fifty attributes for an interface), hence one flat loop.
 
     Raises:
         Malformed: an attribute's length is shorter than its header or leads past the end.

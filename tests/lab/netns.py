@@ -43,7 +43,8 @@ class Namespace:
         """Run a function in a thread that is inside; give its result or raise its error.
 
         Sockets that it opens, threads and processes that it starts are inside too, also an
-        ``asyncio.run`` with all its threads.
+        ``asyncio.run`` with all its threads. /proc/net is not: it is the namespace of the
+        process's first thread; what reads that has to be a process of its own (``run``).
         """
 
         def inside() -> T:
