@@ -123,7 +123,7 @@ installed := web/node_modules/.package-lock.json
 
 $(installed): web/package.json web/package-lock.json | .venv/pyvenv.cfg
 	@echo "mooring: installing the page's locked packages"
-	@tools/with_node npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null
+	@tools/with_node npm ci --ignore-scripts --loglevel=error >/dev/null
 	@touch $@
 
 $(page): $(page_sources) web/openapi.json $(installed)
