@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection
 
-app = App(help="API keys of users and agents; works on the server's machine.")
+app = App(name="keys", help="API keys of users and agents; works on the server's machine.")
 
 Result = TypeVar("Result")
 

@@ -1,0 +1,87 @@
+"""``mooring discover``: one look at this machine, printed. Needs no server."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+
+from rich.console import Console
+from rich.table import Table
+
+from mooring.cli.options import Format, LogLevel
+from mooring.core import log as logging
+from mooring.discovery import containers, local
+from mooring.discovery.identity import machine_identity
+from mooring.model import wire
+from mooring.model.container import Engine, EngineState
+from mooring.model.machine import Machine
+from mooring.model.net import InterfaceState
+
+
+def discover(*, format: Format = "table", log_level: LogLevel = "warning") -> None:  # noqa: A002
+    """Look at this machine once and print what is seen.
+
+    Interfaces, subnets, routes, neighbours, and the containers of Docker and Podman.
+    """
+    logging.set_up(log_level)
+    machine, engines = asyncio.run(_look())
+    if format == "json":
+        seen = {"machine": machine, "engines": engines}
+        print(json.dumps({k: wire.to_builtins(v) for k, v in seen.items()}, indent=2))
+    else:
+        _print(Console(), machine, engines)
+
+
+async def _look() -> tuple[Machine, tuple[Engine, ...]]:
+    machine, (found, _) = await asyncio.gather(
+        asyncio.to_thread(local.look, machine_identity() or "unknown"),
+        containers.look(os.environ),
+    )
+    return machine, found.engines
+
+
+def _print(console: Console, machine: Machine, engines: tuple[Engine, ...]) -> None:
+    console.print(f"[bold]{machine.hostname}[/bold]  {machine.os.name}, {machine.os.kernel}")
+    interfaces = _table("interface", "kind", "state", "addresses", "MAC", "part of")
+    for i in machine.interfaces:
+        state = f"[green]{i.state}[/green]" if i.state is InterfaceState.UP else str(i.state)
+        part = i.master or (f"{i.parent} (VLAN {i.vlan})" if i.vlan else i.parent) or ""
+        addresses = ", ".join(f"{a.ip}/{a.prefix}" for a in i.addresses)
+        interfaces.add_row(i.name, i.kind, state, addresses, i.mac or "", part)
+    subnets = _table("subnet", "kind", "gateway", "by")
+    for s in machine.subnets:
+        subnets.add_row(str(s.cidr), s.kind, str(s.gateway or ""), s.interface or "")
+    for table in (interfaces, subnets):
+        console.print()
+        console.print(table)
+    counts = f"{len(machine.routes)} routes, {len(machine.neighbours)} neighbours"
+    console.print(f"\n{counts} (all of them: --format json)")
+    for engine in engines:
+        _print_engine(console, engine)
+    for capability in machine.capabilities:
+        if not capability.available:
+            console.print(f"[yellow]{capability.name}[/yellow]: {capability.detail}")
+
+
+def _print_engine(console: Console, engine: Engine) -> None:
+    console.print()
+    if engine.state is not EngineState.ANSWERED:
+        console.print(f"[yellow]{engine.socket}[/yellow] ({engine.state}): {engine.detail}")
+        return
+    console.print(f"[bold]{engine.kind}[/bold] {engine.version} at {engine.socket}")
+    table = _table("container", "image", "state", "networks", "published")
+    for c in engine.containers:
+        networks = ", ".join(f"{a.network} {a.ip or ''}".strip() for a in c.attachments)
+        ports = ", ".join(
+            f"{p.host_port}→{p.container_port}/{p.protocol}" for p in c.ports if p.host_port
+        )
+        table.add_row(c.name, c.image, c.status or c.state, networks, ports)
+    console.print(table if engine.containers else "no containers")
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold dim")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
