@@ -39,8 +39,8 @@ _TRIES = 3
 _NO_SUCH_TABLE = frozenset({errno.ENOENT, errno.EAFNOSUPPORT, errno.EOPNOTSUPP})
 """Nothing to list: a namespace in which no route was ever made, or a kernel without IPv6."""
 
-_BETWEEN_PAUSES = 100
-"""Items between two pauses: one to two milliseconds of work."""
+_BETWEEN_PAUSES = 250
+"""Items between two pauses: one to three milliseconds of work."""
 
 _PAUSE = 50e-6
 """Seconds of a pause: the least that lets a waiting thread wake up and begin."""
@@ -232,4 +232,8 @@ def _is_radio(link: rtnetlink.Link) -> bool:
     device = Path("/sys/class/net") / link.name
     if not (device / "phy80211").exists():
         return False
-    return (device / "address").read_text().strip() == (link.mac or "")
+    try:
+        return (device / "address").read_text().strip() == link.mac
+    except OSError:
+        # It went away meanwhile: what it was is of no consequence.
+        return False
