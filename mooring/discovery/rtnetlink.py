@@ -336,8 +336,11 @@ def _ip(family: int, value: bytes | None) -> IpAddress | None:
 
 
 def _mac(value: bytes | None) -> str | None:
-    """A MAC of six bytes. Tunnels put an IP address there, loopbacks zeros: neither is one."""
-    if value is None or len(value) != 6 or not any(value):
+    """A hardware address: 6 bytes, of FireWire and radios 8, of InfiniBand 20.
+
+    Tunnels put their IP address there (4 or 16 bytes) and loopbacks zeros: neither is one.
+    """
+    if value is None or len(value) not in (6, 8, 20) or not any(value):
         return None
     return value.hex(":")
 

@@ -166,11 +166,12 @@ def test_a_tunnel_without_a_lower_device_has_no_parent() -> None:
         (bytes(6), None),
         (bytes(4), None),
         (bytes([10, 0, 0, 1]), None),
-        (bytes(range(20)), None),
+        (ip6("2001:db8::1").packed, None),
+        (bytes.fromhex("80000048") + bytes(15) + b"\1", "80:00:00:48" + ":00" * 15 + ":01"),
         (b"", None),
     ],
 )
-def test_a_mac_is_six_bytes_and_not_all_zero(address: bytes, mac: str | None) -> None:
+def test_a_mac_is_neither_an_ip_address_nor_all_zero(address: bytes, mac: str | None) -> None:
     assert one(link(extra=nlmsg.attribute(1, address))).mac == mac
 
 
