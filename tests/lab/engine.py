@@ -59,6 +59,9 @@ class Dockerd:
             legacy = Path(f"/usr/sbin/{name}-legacy")
             if legacy.exists() and not (tools / name).exists():
                 (tools / name).symlink_to(legacy)
+        # A killed daemon takes its containerd along. Where nobody collects the dead at once the
+        # next daemon would take that for alive, and wait for it.
+        (self.folder / "exec/containerd/containerd.pid").unlink(missing_ok=True)
         command = [
             need("dockerd"),
             *("--data-root", str(self.folder / "data")),
