@@ -79,7 +79,7 @@ async def test_an_engine_that_misbehaves_is_told_within_the_deadline(
     mode: Mode, path: Path
 ) -> None:
     async with client(mode, path) as (docker, _):
-        with at_most(DEADLINE + 0.5):
+        with at_most(DEADLINE + 1):
             error = await failure(docker)
     hanging = mode in HANGING
     assert error.state is (EngineState.TIMED_OUT if hanging else EngineState.BROKEN)
@@ -122,8 +122,9 @@ async def test_no_engine_holds_up_the_event_loop(mode: Mode, path: Path) -> None
         ticking = group.create_task(tick())
         await failure(docker)
         ticking.cancel()
-    # The fake itself shares the loop; what is told apart here is 0.1 s from seconds.
-    assert sorted(waits)[-2] < 0.1
+    # The fake itself shares the loop; what is told apart here is a busy machine
+    # from a loop that is held until the deadline.
+    assert sorted(waits)[-2] < DEADLINE / 2
 
 
 async def test_waiting_for_a_full_backlog_costs_no_processor(path: Path) -> None:
@@ -292,6 +293,6 @@ async def test_the_deadline_counts_for_connecting_too() -> None:
         await asyncio.Event().wait()
         raise AssertionError
 
-    with at_most(DEADLINE + 0.3):
+    with at_most(DEADLINE + 1):
         error = await failure(Client("far", connect, deadline=DEADLINE))
     assert error.state is EngineState.TIMED_OUT

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mooring.core import docker_json
@@ -455,6 +455,7 @@ ITEMS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ITEMS)
 def test_a_list_of_anything_is_read_and_what_is_read_fits_into_a_report(items: list[Any]) -> None:
     answer = json.dumps(items).encode()
@@ -469,6 +470,7 @@ def test_a_list_of_anything_is_read_and_what_is_read_fits_into_a_report(items: l
     assert report.body.engines[0].networks == networks
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
 def test_any_answer_is_read_or_is_of_a_wrong_shape(answer: bytes) -> None:
     for read_it in (docker_json.version, docker_json.containers, docker_json.networks):
