@@ -163,17 +163,12 @@ async def remove(connection: AsyncConnection, host_id: str) -> None:
 async def _with_facts(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
     ids = [row["id"] for row in rows]
     addresses = await _addresses(connection, ids)
-    agents = dict(
-        list(
-            (
-                await connection.execute(
-                    select(agent.c.host_id, agent.c.id)
-                    .where(agent.c.host_id.in_(ids))
-                    .order_by(agent.c.last_seen)
-                )
-            ).tuples()
-        )
+    watching = (
+        select(agent.c.host_id, agent.c.id)
+        .where(agent.c.host_id.in_(ids))
+        .order_by(agent.c.last_seen)
     )
+    agents = dict((await connection.execute(watching)).all())
     counts = {
         table.name: await _counts(connection, table, ids)
         for table in (interface, container, set_aside)
@@ -221,5 +216,5 @@ async def _counts(connection: AsyncConnection, table: Table, ids: list[str]) -> 
     if "gone_at" in table.c:
         query = query.where(table.c.gone_at.is_(None))
     found: defaultdict[str, int] = defaultdict(int)
-    found.update(dict(list((await connection.execute(query)).tuples())))
+    found.update(dict((await connection.execute(query)).all()))
     return found

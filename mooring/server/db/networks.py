@@ -74,7 +74,7 @@ async def _with_counts(connection: AsyncConnection, rows: Collection[Row]) -> li
         if "gone_at" in table.c:
             query = query.where(table.c.gone_at.is_(None))
         grouped = await connection.execute(query.group_by(table.c.network_id))
-        counts[table.name] = dict(list(grouped.tuples()))
+        counts[table.name] = dict(grouped.all())
     return [
         {**row, **{f"{name}_count": of.get(row["id"], 0) for name, of in counts.items()}}
         for row in rows

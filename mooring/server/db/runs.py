@@ -134,7 +134,7 @@ async def shown(connection: AsyncConnection, run_id: str) -> Row | None:
 async def _named(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
     ids = {row["agent_id"] for row in rows}
     query = select(agent.c.id, agent.c.name).where(agent.c.id.in_(ids))
-    names = dict(list((await connection.execute(query)).tuples()))
+    names = dict((await connection.execute(query)).all())
     return [{**row, "agent_name": names.get(row["agent_id"], "")} for row in rows]
 
 

@@ -46,10 +46,10 @@ async def _with_facts(connection: AsyncConnection, rows: Collection[Row]) -> lis
         .where(address.c.subnet_id.in_(ids), address.c.gone_at.is_(None))
         .group_by(address.c.subnet_id)
     )
-    counts: dict[str, int] = dict(list((await connection.execute(query)).tuples()))
+    counts: dict[str, int] = dict((await connection.execute(query)).all())
     owners = {row["host_id"] for row in rows if row["host_id"]}
     named = select(host.c.id, host.c.name).where(host.c.id.in_(owners))
-    names = dict(list((await connection.execute(named)).tuples()))
+    names = dict((await connection.execute(named)).all())
     return [
         {
             **row,

@@ -112,7 +112,7 @@ async def _store_addresses(visit: Visit, m: Machine, subnet_ids: dict[str, str])
     query = select(interface.c.name, interface.c.id).where(
         interface.c.host_id == visit.host, interface.c.gone_at.is_(None)
     )
-    interface_ids = dict(list((await visit.connection.execute(query)).tuples()))
+    interface_ids = dict((await visit.connection.execute(query)).all())
     wanted = [
         {
             **place.values,

@@ -74,8 +74,7 @@ async def retire_shared_subnets(visit: Visit) -> None:
         subnet.c.last_seen < visit.now,
         ~used.exists(),
     )
-    rows = (await visit.connection.execute(query)).tuples()
-    await _gone(visit, dict(list(rows)))
+    await _gone(visit, dict((await visit.connection.execute(query)).all()))
 
 
 async def _gone(visit: Visit, gone: dict[str, str]) -> None:

@@ -111,7 +111,7 @@ class Visit:
         told += [(Operation.CHANGED, c.id, c.values["name"]) for c in loud]
         if part.gone:
             query = select(table.c.id, table.c.name).where(table.c.id.in_(part.gone))
-            gone = (await self.connection.execute(query)).tuples()
+            gone = (await self.connection.execute(query)).all()
             told += [(Operation.DELETED, row_id, name) for row_id, name in gone]
         for operation, row_id, name in told:
             self.tell(entity, operation, row_id, f"{name} on {self.host_name}")
