@@ -25,6 +25,13 @@ LOGGING = """#!/bin/sh
 """
 
 
+@pytest.fixture(autouse=True)
+def not_inside_make(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The tests are themselves started by make, which tells a make inside it so."""
+    for name in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A checkout whose environment and page were made already: every stamp is there and new."""
