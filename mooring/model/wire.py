@@ -72,7 +72,8 @@ def encode(report: Report) -> bytes:
 
 def to_builtins(noun: object) -> Any:
     """A noun as dictionaries, lists and texts, as it stands in a report."""
-    return msgspec.to_builtins(noun, enc_hook=_plain)
+    # Through JSON: a tuple that was stored as a list and read again must not look changed.
+    return msgspec.json.decode(msgspec.json.encode(noun, enc_hook=_plain))
 
 
 def _plain(value: object) -> str:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, Table, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -36,6 +37,18 @@ def database_url(text: str) -> str:
     elif name not in drivers.values():
         raise UsageError(attempted, f"expected postgresql or sqlite, got {name!r}", remedy)
     return url.render_as_string(hide_password=False)
+
+
+async def insert_new(
+    connection: AsyncConnection, table: Table, values: Mapping[str, Any], key: Sequence[str]
+) -> bool:
+    """Insert a row unless there is one with its ``key``; whether it was inserted.
+
+    Waits for another connection that is inserting the same.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(values).on_conflict_do_nothing(index_elements=key)
+    return (await connection.execute(statement)).rowcount == 1
 
 
 class Database:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from ipaddress import ip_address
 
 from sqlalchemy import ColumnElement, Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -139,15 +140,21 @@ async def addresses_of(
     connection: AsyncConnection, interface_ids: Collection[str]
 ) -> dict[str, list[Row]]:
     """The present addresses of interfaces, by interface."""
-    query = (
-        select(address)
-        .where(address.c.interface_id.in_(interface_ids), address.c.gone_at.is_(None))
-        .order_by(address.c.id)
+    query = select(address).where(
+        address.c.interface_id.in_(interface_ids), address.c.gone_at.is_(None)
     )
     found: dict[str, list[Row]] = defaultdict(list)
     for row in (await connection.execute(query)).mappings():
         found[row["interface_id"]].append(dict(row))
+    for of_interface in found.values():
+        of_interface.sort(key=_by_number)
     return found
+
+
+def _by_number(row: Row) -> tuple[int, int]:
+    """IPv4 before IPv6, and each by its number and not by its text."""
+    ip = ip_address(row["ip"])
+    return ip.version, int(ip)
 
 
 async def rename(connection: AsyncConnection, stored: Row, given: str | None, name: str) -> None:
@@ -197,13 +204,12 @@ async def _addresses(connection: AsyncConnection, ids: list[str]) -> dict[str, l
         select(address.c.host_id, address.c.ip, address.c.subnet_id, subnet.c.kind)
         .join(subnet, subnet.c.id == address.c.subnet_id, isouter=True)
         .where(address.c.host_id.in_(ids), address.c.gone_at.is_(None))
-        .order_by(address.c.id)
     )
     found: dict[str, list[Row]] = defaultdict(list)
     for row in (await connection.execute(query)).mappings():
         found[row["host_id"]].append(dict(row))
     for of_host in found.values():
-        of_host.sort(key=lambda a: (_FAR.get(a["kind"], _LAST.get(a["kind"], 5)), ":" in a["ip"]))
+        of_host.sort(key=lambda a: (_FAR.get(a["kind"], _LAST.get(a["kind"], 5)), _by_number(a)))
     return found
 
 

@@ -10,7 +10,7 @@ from mooring.model.machine import Machine
 from mooring.server import merge
 from mooring.server.db import agents
 from mooring.server.db.tables import address, agent, host, interface, neighbour, route
-from mooring.server.ingest.subnets import retire_shared_subnets, store_subnets
+from mooring.server.ingest.subnets import SubnetIds, retire_shared_subnets, store_subnets
 from mooring.server.ingest.visit import Visit
 from mooring.server.merge import Difference, Values
 
@@ -27,14 +27,12 @@ async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
     await visit.store(route, merge.route_rows(m.routes), route_key)
     await visit.store(neighbour, merge.neighbour_rows(m.neighbours), ("interface", "ip"))
     await retire_shared_subnets(visit)
-    await agents.change(
-        visit.connection,
-        visit.agent["id"],
-        host_id=visit.host,
-        capabilities=wire.to_builtins(m.capabilities),
-    )
-    if not visit.host_is_new and (host_changed or addresses.loud or interfaces.loud):
-        visit.tell(Entity.HOST, Operation.CHANGED, visit.host, visit.host_name)
+    known = {"host_id": visit.host, "capabilities": wire.to_builtins(m.capabilities)}
+    await agents.change(visit.connection, visit.agent["id"], **known)
+    if any(visit.agent[column] != value for column, value in known.items()):
+        visit.tell_agent()
+    if host_changed or addresses.loud or interfaces.loud:
+        visit.tell_host()
     await visit.tell_parts(Entity.INTERFACE, interfaces, interface)
     for i in m.interfaces:
         visit.outcome.log(
@@ -50,7 +48,7 @@ async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
     return {
         "interfaces": len(m.interfaces),
         "addresses": sum(len(i.addresses) for i in m.interfaces),
-        "subnets": len(subnet_ids),
+        "subnets": len(set(subnet_ids.values())),
         "routes": len(m.routes),
         "neighbours": len(m.neighbours),
     }
@@ -108,7 +106,7 @@ async def _known(visit: Visit, identity: str) -> list[merge.Known]:
     return known
 
 
-async def _store_addresses(visit: Visit, m: Machine, subnet_ids: dict[str, str]) -> Difference:
+async def _store_addresses(visit: Visit, m: Machine, subnet_ids: SubnetIds) -> Difference:
     query = select(interface.c.name, interface.c.id).where(
         interface.c.host_id == visit.host, interface.c.gone_at.is_(None)
     )
@@ -117,7 +115,8 @@ async def _store_addresses(visit: Visit, m: Machine, subnet_ids: dict[str, str])
         {
             **place.values,
             "interface_id": interface_ids[place.interface],
-            "subnet_id": subnet_ids[place.cidr],
+            "subnet_id": subnet_ids.get((place.interface, place.cidr))
+            or subnet_ids["", place.cidr],
         }
         for place in merge.address_places(m.interfaces)
     ]
