@@ -1,0 +1,56 @@
+"""What the server's tests share: a server in this process, on SQLite and on PostgreSQL alike."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+import structlog
+
+from mooring.server.auth import Passwords
+from mooring.server.db.engine import Database
+from mooring.server.settings import Settings
+from mooring.server.state import State
+from tests.server.world import Clock, World
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[list[Any]]:
+    """What is logged, instead of the log; the environment says nothing to the server."""
+    with pytest.MonkeyPatch.context() as patch, structlog.testing.capture_logs() as entries:
+        for name in list(os.environ):
+            if name.startswith("MOORING_"):
+                patch.delenv(name)
+        yield entries
+
+
+@pytest.fixture(scope="session")
+def passwords() -> Iterator[Passwords]:
+    """Making it takes as long as hashing a password: once is enough."""
+    made = Passwords()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+async def database(migrated_url: str) -> AsyncIterator[Database]:
+    opened = Database(migrated_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def state(database: Database, passwords: Passwords) -> State:
+    return State(database, Settings(), passwords=passwords, clock=Clock())
+
+
+@pytest.fixture
+async def world(state: State, logs: list[Any]) -> AsyncIterator[World]:
+    """A server without a socket, and whoever talks to it. No request may end in a 500."""
+    async with World(state) as made:
+        yield made
+    for entry in logs:
+        if entry["event"] == "request_failed":
+            raise entry["exc_info"]
