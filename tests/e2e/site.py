@@ -34,10 +34,14 @@ BROWSER_ARGS = [
 
 
 class Mooring:
-    """A server with its agent in a folder of its own, on a port that it keeps over restarts."""
+    """A server in a folder of its own, on a port that it keeps over restarts.
 
-    def __init__(self, folder: Path) -> None:
+    ``command``: ``up`` with an agent that looks at this machine, ``server`` without.
+    """
+
+    def __init__(self, folder: Path, command: str = "up") -> None:
         self.folder = folder
+        self.command = command
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.link: str | None = None
@@ -49,7 +53,8 @@ class Mooring:
         self.folder.mkdir(parents=True, exist_ok=True)
         said = self.folder / "said.txt"
         program = str(Path(sys.executable).with_name("mooring"))
-        command = [program, "up", "--port", str(self.port), "--data-dir", str(self.folder / "data")]
+        data = self.folder / "data"
+        command = [program, self.command, "--port", str(self.port), "--data-dir", str(data)]
         with said.open("wb") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + PATIENCE
@@ -100,6 +105,19 @@ def set_up(page: Page, link: str) -> None:
     page.get_by_label("Password", exact=True).fill(PASSWORD)
     page.get_by_role("button", name="Make the account").click()
     page.get_by_role("navigation", name="Main").wait_for()
+
+
+def agent_key(page: Page, url: str) -> str:
+    """A key for the agents of the only network, made by whoever is logged in on the page."""
+    (network,) = page.context.request.get(f"{url}/api/v1/networks").json()["items"]
+    answer = page.context.request.post(
+        f"{url}/api/v1/keys",
+        data={"name": "sample", "kind": "agent", "network_id": network["id"]},
+        headers={"Origin": url},
+    )
+    assert answer.ok, answer.text()
+    key: str = answer.json()["key"]
+    return key
 
 
 def log_in(page: Page, password: str = PASSWORD) -> None:

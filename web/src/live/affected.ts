@@ -17,7 +17,7 @@ export type Key = readonly [noun: string, asked: Readonly<Record<string, unknown
 
 /** Which nouns' answers are made of which entities. */
 const madeOf: Readonly<Record<string, readonly string[]>> = {
-  networks: ['network', 'host', 'subnet', 'agent'],
+  networks: ['network'],
   subnets: ['subnet', 'host', 'interface'],
   subnet: ['subnet', 'host', 'interface'],
   hosts: ['host', 'interface', 'container', 'subnet', 'agent'],
