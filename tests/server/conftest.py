@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 import structlog
+from fastapi import FastAPI
 
+from mooring.server.app import create_app
 from mooring.server.auth import Passwords
 from mooring.server.db.engine import Database
 from mooring.server.settings import Settings
@@ -46,10 +48,15 @@ def state(database: Database, passwords: Passwords) -> State:
     return State(database, Settings(), passwords=passwords, clock=Clock())
 
 
+@pytest.fixture(scope="session")
+def one_app(passwords: Passwords) -> FastAPI:
+    return create_app(State(Database("sqlite+aiosqlite://"), Settings(), passwords=passwords))
+
+
 @pytest.fixture
-async def world(state: State, logs: list[Any]) -> AsyncIterator[World]:
+async def world(state: State, one_app: FastAPI, logs: list[Any]) -> AsyncIterator[World]:
     """A server without a socket, and whoever talks to it. No request may end in a 500."""
-    async with World(state) as made:
+    async with World(state, one_app) as made:
         yield made
     for entry in logs:
         if entry["event"] == "request_failed":

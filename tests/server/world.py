@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
+from fastapi import FastAPI
 from sqlalchemy import ColumnElement, Table, func, select, true
 
 from mooring.core.ids import new_id
@@ -34,7 +35,6 @@ from mooring.model.net import (
 )
 from mooring.model.report import Engines, Report, RunMark, SetAside
 from mooring.server import auth
-from mooring.server.app import create_app
 from mooring.server.db import networks
 from mooring.server.state import State
 
@@ -57,11 +57,16 @@ class Clock:
 
 
 class World:
-    """``await world.get("hosts")`` asks as an owner; ``agent()`` makes somebody who reports."""
+    """``await world.get("hosts")`` asks as an owner; ``agent()`` makes somebody who reports.
 
-    def __init__(self, state: State) -> None:
+    ``app`` is a server's app, made once for all tests, since its routes take a while to be built:
+    it is given the state of this world.
+    """
+
+    def __init__(self, state: State, app: FastAPI) -> None:
         self.state = state
-        self.app = create_app(state)
+        self.app = app
+        app.state.mooring = state
         self.http = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(self.app, raise_app_exceptions=False),
             base_url="http://mooring.test",
