@@ -96,21 +96,21 @@ async def last_number(connection: AsyncConnection, agent_id: str, name: str) -> 
     return number or 0
 
 
-def _silent(now: float) -> ColumnElement[bool]:
-    return agent.c.online.is_(True) & (agent.c.last_seen < now - SILENT_AFTER)
+def _silent(before: float) -> ColumnElement[bool]:
+    return agent.c.online.is_(True) & (agent.c.last_seen < before)
 
 
-async def silent(connection: AsyncConnection, now: float) -> list[Row]:
-    """The agents that count as online and have not polled for long."""
-    result = await connection.execute(select(agent).where(_silent(now)))
+async def silent(connection: AsyncConnection, before: float) -> list[Row]:
+    """The agents that count as online and were last heard of ``before``."""
+    result = await connection.execute(select(agent).where(_silent(before)))
     return [dict(row) for row in result.mappings()]
 
 
-async def fall_silent(connection: AsyncConnection, now: float) -> list[Row]:
-    """Mark those offline that have not polled for long; answers them."""
-    fallen = await silent(connection, now)
+async def fall_silent(connection: AsyncConnection, before: float) -> list[Row]:
+    """Mark those offline that were last heard of ``before``; answers them."""
+    fallen = await silent(connection, before)
     if fallen:
-        await connection.execute(update(agent).where(_silent(now)).values(online=False))
+        await connection.execute(update(agent).where(_silent(before)).values(online=False))
     return fallen
 
 

@@ -169,8 +169,24 @@ async def lose(
     return [r for r in lost if await move(connection, r, RunState.FAILED, now, reason=reason)]
 
 
-async def abandon(connection: AsyncConnection, silent: Row, now: float) -> list[Row]:
-    """Fail the runs that an agent which fell silent worked on."""
-    working = await of_agent(connection, silent["id"], WORKING)
-    reason = f"the agent {silent['name']} has not been heard of for over a minute"
-    return [r for r in working if await move(connection, r, RunState.FAILED, now, reason=reason)]
+async def orphans(connection: AsyncConnection, before: float) -> list[Row]:
+    """The runs on which agents work that were last heard of ``before``; with their names."""
+    query = (
+        select(run, agent.c.name.label("agent_name"))
+        .join(agent, agent.c.id == run.c.agent_id)
+        .where(run.c.state.in_(WORKING), agent.c.last_seen < before)
+        .order_by(run.c.id)
+    )
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def abandon(connection: AsyncConnection, before: float, now: float) -> list[Row]:
+    """Fail the orphans; answers them."""
+    why = "has not been heard of for over a minute"
+    return [
+        r
+        for r in await orphans(connection, before)
+        if await move(
+            connection, r, RunState.FAILED, now, reason=f"the agent {r['agent_name']} {why}"
+        )
+    ]

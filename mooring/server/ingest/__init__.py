@@ -120,6 +120,8 @@ async def _move_run(visit: Visit, mark: RunMark, counts: dict[str, int]) -> None
     elif stored["agent_id"] != visit.agent["id"]:
         visit.outcome.log("run_of_another_agent", run=mark.id, agent=visit.agent["id"])
         return
+    if RunState(stored["state"]).ended:
+        return
     stored = await runs.add_summary(visit.connection, stored, counts)
     state = RunState.COMPLETE if mark.final else RunState.RUNNING
     started_at = stored["started_at"] or started_at
