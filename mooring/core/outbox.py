@@ -76,7 +76,8 @@ class Outbox:
         self._waiting: list[Waiting] = []
         self._taken: Waiting | None = None
         with self._disk(f"opening the outbox {folder}", "choose another place with --data-dir"):
-            self.refused.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.refused.mkdir(exist_ok=True, mode=0o700)
             self.id, self._number = self._open()
             self._reserved = self._number
             self._reserve()
@@ -165,7 +166,7 @@ class Outbox:
             self._waiting.remove(waiting)
 
     def _bound(self) -> None:
-        if len(self._waiting) > 2 * self.max_subjects:
+        while len(self._waiting) > 2 * self.max_subjects:
             oldest = next(w for w in self._waiting if w != self._taken)
             self._waiting.remove(oldest)
             oldest.path.unlink(missing_ok=True)
@@ -206,6 +207,7 @@ class Outbox:
             self._waiting.append(Waiting(path, report.subject, report.number, report.runs))
         for left in (*self.folder.glob("*.new"), *self.refused.glob("*.new")):
             left.unlink()
+        self._bound()
         # Of a report that was delivered no file tells its number; used again it would be taken
         # for a repetition, and the new report be lost.
         return name or new_id(), number if state or not self._waiting else number + LOST
