@@ -43,11 +43,11 @@ async def _guarded(main: Coroutine[Any, Any, None], end: float) -> None:
         nonlocal stopping
         if not stopping:
             stopping = True
-            log.info("stopping", signal=name)
             last = threading.Timer(end, _end_now, [end])
             last.daemon = True
             last.start()
             task.cancel()
+            log.info("stopping", signal=name)
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
