@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import httpx2
+import pytest
 from fastapi import FastAPI
 from sqlalchemy import ColumnElement, Table, func, select, true
 
@@ -41,6 +42,9 @@ from mooring.server.state import State
 NOON = 1_800_000_000.0
 DOCKER = "unix:///var/run/docker.sock"
 PODMAN = "unix:///run/podman/podman.sock"
+
+any_database = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+"""For what no database has a part in: once is enough."""
 
 
 class Clock:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
@@ -61,18 +62,24 @@ class Database:
         if self.sqlite:
             event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+            self._reader = self.engine.execution_options(**{READ_ONLY: True})
+        else:
+            self._reader = self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        # SQLite has one writer, and whom it lets in next is chance: here they queue.
+        self._turn = asyncio.Lock() if self.sqlite else contextlib.nullcontext()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Commits when the block ends, rolls back when it raises."""
-        async with self.engine.begin() as connection:
+        async with self._turn, self.engine.begin() as connection:
             yield connection
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One consistent picture; changes nothing and waits for no writer."""
-        engine = self.engine.execution_options(**{READ_ONLY: True})
-        async with engine.connect() as connection:
+        async with self._reader.connect() as connection:
             yield connection
 
     async def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
@@ -45,6 +45,12 @@ async def names(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(select(network.c.name).order_by("name"))).scalars())
 
 
+async def lock_names(connection: AsyncConnection) -> None:
+    """Let nobody else name a network until the transaction ends: no two are called the same."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("LOCK TABLE network IN SHARE ROW EXCLUSIVE MODE"))
+
+
 async def create(connection: AsyncConnection, name: str, now: float) -> Row:
     row = {"id": new_id(), "name": name, "created_at": now}
     await connection.execute(insert(network).values(row))
@@ -53,9 +59,19 @@ async def create(connection: AsyncConnection, name: str, now: float) -> Row:
 
 async def ensure_home(connection: AsyncConnection, now: float) -> Row:
     """The oldest network; made if there is none yet."""
+    return await _oldest(connection) or await _first(connection, now)
+
+
+async def _first(connection: AsyncConnection, now: float) -> Row:
+    # Several servers may start at once on one empty database.
+    await lock_names(connection)
+    return await _oldest(connection) or await create(connection, HOME, now)
+
+
+async def _oldest(connection: AsyncConnection) -> Row | None:
     query = select(network).order_by(network.c.created_at, network.c.id).limit(1)
     row = (await connection.execute(query)).mappings().first()
-    return dict(row) if row else await create(connection, HOME, now)
+    return dict(row) if row else None
 
 
 async def rename(connection: AsyncConnection, network_id: str, name: str) -> None:
