@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
 from mooring.server.db.engine import insert_new
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, network, report, run, subject
 from mooring.server.merge import Row
 
@@ -122,7 +122,7 @@ def _one(result: Any) -> Row | None:
 _AGENTS = Listing(
     agent,
     {
-        "name": func.lower(agent.c.name),
+        "name": folded(agent.c.name),
         "first_seen": agent.c.first_seen,
         "last_seen": agent.c.last_seen,
     },

@@ -9,7 +9,7 @@ from ipaddress import ip_address
 from sqlalchemy import ColumnElement, Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import (
     address,
     agent,
@@ -28,8 +28,8 @@ SHOWN_ADDRESSES = 8
 _HOSTS = Listing(
     host,
     {
-        "name": func.lower(host.c.name),
-        "os": func.lower(host.c.os),
+        "name": folded(host.c.name),
+        "os": folded(host.c.os),
         "first_seen": host.c.first_seen,
         "last_seen": host.c.last_seen,
     },
@@ -40,7 +40,7 @@ PARTS = {
     "interface": Listing(
         interface,
         {
-            "name": func.lower(interface.c.name),
+            "name": folded(interface.c.name),
             "index": interface.c.index,
             "kind": interface.c.kind,
             "state": interface.c.state,
@@ -63,8 +63,8 @@ PARTS = {
     "container": Listing(
         container,
         {
-            "name": func.lower(container.c.name),
-            "image": func.lower(container.c.image),
+            "name": folded(container.c.name),
+            "image": folded(container.c.image),
             "state": container.c.state,
             "last_seen": container.c.last_seen,
         },

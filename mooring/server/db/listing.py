@@ -49,6 +49,11 @@ class Listing:
     search: tuple[ColumnElement[Any], ...] = ()
 
 
+def folded(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Sort by a text without regard to case."""
+    return func.lower(column, type_=String())
+
+
 @dataclass(frozen=True, slots=True)
 class Paged:
     rows: list[Row]

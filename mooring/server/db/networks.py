@@ -8,7 +8,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, host, network, subnet
 from mooring.server.merge import Row
 
@@ -17,7 +17,7 @@ HOME = "home"
 
 _NETWORKS = Listing(
     network,
-    {"name": func.lower(network.c.name), "created_at": network.c.created_at},
+    {"name": folded(network.c.name), "created_at": network.c.created_at},
     "name",
     (network.c.name,),
 )
@@ -36,7 +36,7 @@ async def by_id(connection: AsyncConnection, network_id: str) -> Row | None:
 
 
 async def by_name(connection: AsyncConnection, name: str) -> Row | None:
-    query = select(network).where(func.lower(network.c.name) == name.lower())
+    query = select(network).where(func.lower(network.c.name) == func.lower(name))
     row = (await connection.execute(query)).mappings().first()
     return dict(row) if row else None
 
