@@ -11,12 +11,14 @@ import shutil
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Table, select
 
 from mooring.server import auth
+from mooring.server.auth import Passwords
 from mooring.server.db import networks, runs, tables
 from mooring.server.db.engine import Database
 from mooring.server.db.migrate import upgrade
@@ -78,6 +80,12 @@ class Server:
             return await runs.by_id(connection, run_id)
 
 
+@cache
+def _passwords() -> Passwords:
+    """Made once: it hashes a password, which takes longer than the start of a server."""
+    return Passwords()
+
+
 @contextlib.asynccontextmanager
 async def a_server(
     folder: Path, template: Path | None = None, port: int = 0
@@ -92,7 +100,7 @@ async def a_server(
     with listener:
         try:
             await upgrade(database)
-            state = State(database, Settings())
+            state = State(database, Settings(), passwords=_passwords())
             async with database.write() as connection:
                 await networks.ensure_home(connection, state.clock())
             async with serving(state, listener):
