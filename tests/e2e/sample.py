@@ -11,7 +11,7 @@ import json
 import time
 import urllib.request
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mooring.model import wire
@@ -90,6 +90,23 @@ def site(office: int = 22, servers: int = 14, lab: int = 9) -> list[tuple[Machin
     add("gateway", DEBIAN, server_link, Link("eno2", ethernet, OFFICE), vpn_link)
     add("lab-gateway", DEBIAN, server_link, Link("eno2", ethernet, LAB))
     return machines
+
+
+def renamed(machine: Machine, name: str) -> Machine:
+    """Another machine, of this name, in the same networks: with addresses that are free there."""
+    interfaces = tuple(
+        replace(
+            interface,
+            mac=None if interface.mac is None else _mac(0xFFF, at),
+            addresses=tuple(
+                Address(a.ip if a.ip.is_loopback else a.ip + 0x80, a.prefix)
+                for a in interface.addresses
+            ),
+        )
+        for at, interface in enumerate(machine.interfaces)
+    )
+    identity = str(uuid.uuid5(uuid.NAMESPACE_DNS, name))
+    return replace(machine, identity=identity, hostname=name, interfaces=interfaces)
 
 
 def send(

@@ -66,6 +66,10 @@ class Mooring:
         found = re.search(r"http://\S+/setup\?token=\S+", said.read_text(errors="replace"))
         self.link = found.group() if found else None
 
+    def send(self, sign: signal.Signals) -> None:
+        assert self._process is not None
+        self._process.send_signal(sign)
+
     def stop(self, sign: signal.Signals = signal.SIGTERM) -> float:
         """End it; the seconds that it took. One that does not end in ten seconds is killed."""
         process, self._process = self._process, None
@@ -73,6 +77,7 @@ class Mooring:
             return 0.0
         begun = time.monotonic()
         process.send_signal(sign)
+        process.send_signal(signal.SIGCONT)  # one that was stopped hears nothing
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:

@@ -127,6 +127,23 @@ def test_a_server_that_goes_away_is_noticed_and_its_return_too(
         expect(rows).not_to_have_count(before, timeout=15_000)
 
 
+@pytest.mark.slow
+def test_a_server_that_hangs_is_noticed_and_its_waking_too(
+    browser: Browser, mooring: Mooring
+) -> None:
+    with Window(browser, mooring.url) as window:
+        page = window.page
+        assert mooring.link is not None
+        set_up(page, mooring.link)
+        mooring.send(signal.SIGSTOP)
+        page.get_by_role("link", name="Runs").click()
+        banner = page.get_by_text("The server does not answer. What you see may be out of date")
+        expect(banner).to_be_visible(timeout=40_000)
+        mooring.send(signal.SIGCONT)
+        expect(page.get_by_role("table", name="Runs")).to_be_visible(timeout=20_000)
+        expect(banner).not_to_be_visible()
+
+
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_the_server_ends_within_two_seconds_with_an_open_page(
     browser: Browser, mooring: Mooring, sign: signal.Signals

@@ -190,6 +190,26 @@ def test_a_person_names_a_host_and_gives_it_its_own_name_back(own: Window) -> No
     expect(page.get_by_role("heading", level=1)).to_have_text(before)
 
 
+def test_a_second_network_appears_in_the_header_and_says_how_to_begin(own: Window) -> None:
+    page = own.page
+    page.goto("/")
+    expect(page.get_by_role("img", name=re.compile("Map of"))).to_be_visible()
+    expect(page.get_by_label("Network")).to_have_count(0)
+    answer = own.context.request.post(
+        f"{own.url}/api/v1/networks", data={"name": "the shed"}, headers={"Origin": own.url}
+    )
+    assert answer.ok, answer.text()
+    page.get_by_label("Network").select_option("the shed")
+    expect(page.get_by_text("No agent looks at this network yet")).to_be_visible()
+    expect(page.get_by_text("mooring keys create --agent")).to_be_visible()
+    page.get_by_role("link", name="Hosts").click()
+    expect(page.get_by_text("No hosts yet")).to_be_visible()
+    page.reload()
+    expect(page.get_by_text("No hosts yet")).to_be_visible()
+    page.get_by_label("Network").select_option("home")
+    expect(page.get_by_role("table", name="Hosts")).to_be_visible()
+
+
 @pytest.mark.parametrize("path", ["/", "/hosts", "/subnets", "/runs", "/agents", "/timeline"])
 def test_a_page_fits_a_phone(look: Window, path: str) -> None:
     page = look.page

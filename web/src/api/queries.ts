@@ -30,8 +30,6 @@ export const map = (network_id: string) =>
   queryOptions({
     queryKey: ['map', { network_id }] as const,
     queryFn: ({ signal }) => ask(api.GET('/api/v1/map', { params: { query: { network_id } }, signal })),
-    // The largest answer of all: the map keeps its own copy and needs none compared with the last.
-    structuralSharing: false,
   })
 
 export const subnets = (query: InNetwork) =>

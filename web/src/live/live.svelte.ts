@@ -111,9 +111,12 @@ export class Live {
     this.lost()
   }
 
-  /** A request got no answer. A stream whose other end vanished looks alive: open a new one. */
+  /**
+   * A request got no answer. A stream whose other end vanished looks alive, and one that a hung
+   * server does not answer looks as if it were about to open: begin anew.
+   */
   private suspect(): void {
-    if (this.source?.readyState === EventSource.OPEN) this.lost()
+    if (this.source) this.lost()
   }
 
   private hear(data: string): void {

@@ -29,6 +29,8 @@ interface Frame {
 }
 
 const PADDING = 36
+/** Pixels at the top that the tools lie over, beyond the padding. */
+const TOOLS = 44
 /** However little there is to see, it is not blown up beyond so many units across. */
 const LEAST_SPAN = 18
 /** Pixels for a unit at which a host and its neighbours can be told apart. */
@@ -231,8 +233,7 @@ export class MapRenderer {
       const spare = Math.max(0, LEAST_SPAN - (high - low)) / 2
       box[axis] = [low - spare, high + spare]
     }
-    // The tools lie over the top of the picture.
-    box.y[1] += (box.y[1] - box.y[0]) * 0.05
+    box.y[1] += (box.y[1] - box.y[0]) * Math.min(0.15, TOOLS / this.sigma.getDimensions().height)
     return box
   }
 
