@@ -33,11 +33,18 @@ def logs() -> Iterator[list[Any]]:
 @pytest.fixture(scope="session")
 def passwords() -> Iterator[Passwords]:
     """Hashing that takes no time: how much it takes is not what is tested here."""
-    made = Passwords()
+    made = _Shared()
     made._hash = PasswordHash([Argon2Hasher(time_cost=1, memory_cost=64, parallelism=1)])
     made._nobody = made._hash.hash("nobody")
     yield made
-    made.close()
+    super(_Shared, made).close()
+
+
+class _Shared(Passwords):
+    """Stays open when a server ends, for the next test's."""
+
+    def close(self) -> None:
+        pass
 
 
 @pytest.fixture

@@ -20,9 +20,10 @@ router = APIRouter(tags=["session"])
 
 
 @router.get("/setup")
-async def read_setup(connection: Reading) -> Setup:
+async def read_setup(state: TheState) -> Setup:
     """Whether the owner's account has yet to be made, from the link that the server printed."""
-    return Setup(needed=await users.count(connection) == 0)
+    async with state.database.read() as connection:
+        return Setup(needed=await users.count(connection) == 0)
 
 
 @router.post("/setup", status_code=201)
