@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import socket
 import time
@@ -222,28 +223,35 @@ async def test_a_report_that_declares_too_much_is_refused_before_it_is_sent(
     await writer.wait_closed()
 
 
-async def test_the_loop_is_not_held_while_a_thousand_interfaces_are_stored(served: World) -> None:
-    """Everybody else is answered in between; the figure is in the report of this test."""
+async def test_the_loop_is_not_held_while_a_thousand_interfaces_are_stored(
+    served: World, record_property: Any
+) -> None:
+    """Everybody else is answered in between."""
     agent = await served.agent()
+    data = wire.encode(Report("machine", agent.outbox, 1, 0.0, wide(1000)))
     longest = 0.0
 
     async def watch() -> None:
         nonlocal longest
         while True:
             began = time.perf_counter()
-            await asyncio.sleep(0.001)
+            await asyncio.sleep(0)
             longest = max(longest, time.perf_counter() - began)
 
-    body = wide(1000)
-    data = wire.encode(Report("machine", agent.outbox, 1, 0.0, body))
+    # As `mooring server` does: what pytest has loaded is not to be searched for garbage.
+    gc.collect()
+    gc.freeze()
     watching = asyncio.ensure_future(watch())  # noqa: TID251
     began = time.perf_counter()
     answer = await agent.post("reports", content=data)
     took = time.perf_counter() - began
     watching.cancel()
+    gc.unfreeze()
     assert answer.json()["result"] == "stored"
+    record_property("stored_ms", round(took * 1000))
+    record_property("held_ms", round(longest * 1000))
     print(f"stored in {took * 1000:.0f} ms, loop held for at most {longest * 1000:.0f} ms")
-    assert longest < 0.5
+    assert longest < 0.2
 
 
 async def test_a_slow_reader_holds_no_connection_to_the_database(

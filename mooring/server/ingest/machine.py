@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import select, update
 
 from mooring.model import wire
@@ -18,7 +20,9 @@ from mooring.server.merge import Difference, Values
 async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
     """Store the snapshot; answers how many of what it held."""
     host_changed = await _store_host(visit, m)
-    subnet_ids = await store_subnets(visit, merge.all_subnets(m), "machine")
+    found = merge.all_subnets(m)
+    await asyncio.sleep(0)
+    subnet_ids = await store_subnets(visit, found, "machine")
     interfaces = await visit.store(
         interface, merge.interface_rows(m.interfaces), ("name",), quiet=("index",)
     )
@@ -111,6 +115,8 @@ async def _store_addresses(visit: Visit, m: Machine, subnet_ids: SubnetIds) -> D
         interface.c.host_id == visit.host, interface.c.gone_at.is_(None)
     )
     interface_ids = dict((await visit.connection.execute(query)).all())
+    places = merge.address_places(m.interfaces)
+    await asyncio.sleep(0)
     wanted = [
         {
             **place.values,
@@ -118,6 +124,6 @@ async def _store_addresses(visit: Visit, m: Machine, subnet_ids: SubnetIds) -> D
             "subnet_id": subnet_ids.get((place.interface, place.cidr))
             or subnet_ids["", place.cidr],
         }
-        for place in merge.address_places(m.interfaces)
+        for place in places
     ]
     return await visit.store(address, wanted, ("interface_id", "ip", "prefix"))

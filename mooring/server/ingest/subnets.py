@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import insert
 
 from mooring.core.ids import new_id
@@ -26,12 +28,15 @@ async def store_subnets(
     Not ``whole`` means that there may be more: then none is gone for not being found.
     """
     wanted = merge.subnet_rows(found, visit.host, source)
+    # A machine with thousands of subnets is counted out in steps: between them others have a turn.
+    await asyncio.sleep(0)
     query = (subnet.c.network_id == visit.network) & subnet.c.scope.in_((visit.host, ""))
     stored = await snapshot.rows(visit.connection, subnet, query)
     by_place = {_place(row): row for row in stored}
     settled = [_settled(visit, values, by_place) for values in wanted]
     places = {_place(before): _place(after) for before, after in zip(wanted, settled, strict=True)}
     present = set(places.values())
+    await asyncio.sleep(0)
     # Of those not found, only the host's own from this same source are gone by this snapshot.
     compared = [
         row
@@ -39,6 +44,7 @@ async def store_subnets(
         if place in present or (whole and place[0] == visit.host and row["source"] == source)
     ]
     todo = merge.difference(compared, settled, ("scope", "cidr"))
+    await asyncio.sleep(0)
     seen = {"first_seen": visit.now, "last_seen": visit.now}
     new = [{"id": new_id(), "network_id": visit.network, **v, **seen} for v in todo.new]
     if new:
@@ -58,6 +64,7 @@ async def store_subnets(
     )
     for values in settled:
         visit.outcome.log("subnet_stored", cidr=values["cidr"], kind=values["kind"], source=source)
+    await asyncio.sleep(0)
     known: SubnetIds = {}
     for s in found:
         place = merge.subnet_place(s, visit.host)
