@@ -33,7 +33,9 @@ def set_up(level: str = "info", style: Format = "text") -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     if style == "json":
-        shared.append(structlog.processors.dict_tracebacks)
+        # Without the variables, which hold keys and passwords.
+        frames = structlog.tracebacks.ExceptionDictTransformer(show_locals=False)
+        shared.append(structlog.processors.ExceptionRenderer(frames))
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(LEVELS[level]),

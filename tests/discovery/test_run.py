@@ -28,6 +28,7 @@ from mooring.discovery.run import Agent, Options
 from mooring.server.db import tables
 from tests.fakes.engines import MISBEHAVING, Mode, engine
 from tests.lab.server import Server, a_server
+from tests.parts import need
 
 QUICK = Backoff(first=0.01, cap=0.05)
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
@@ -455,18 +456,31 @@ async def test_an_agent_ends_soon_also_when_its_server_hangs(setting):
         assert time.monotonic() - began < 1.5
 
 
-# --- the measurement, in small
+# --- the measurements, in small
+
+
+def measure(bench: str, *options: str) -> subprocess.CompletedProcess[str]:
+    need("netns")
+    program = Path(__file__).parents[2] / "bench" / bench
+    return subprocess.run(
+        [sys.executable, str(program), *options], capture_output=True, text=True, check=False
+    )
 
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_the_first_report_is_whole_and_as_fast_whatever_docker_does():
-    from tests.parts import need
-
-    need("netns")
+@pytest.mark.timeout(300)
+def test_the_first_report_is_whole_whatever_docker_does():
     need("dockerd")
-    bench = Path(__file__).parents[2] / "bench" / "fresh_start"
-    command = [sys.executable, str(bench), "--starts", "3", "--only-complete"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = measure("fresh_start", "--starts", "3", "--only-complete")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "15 of 15 first reports are whole" in done.stdout
+
+
+@pytest.mark.real
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("seed", ["3", "7"])
+def test_whatever_breaks_on_the_way_every_last_state_arrives_once(seed):
+    done = measure("delivery", "--seconds", "10", "--seed", seed)
+    assert done.returncode == 0, done.stdout + done.stderr
