@@ -17,6 +17,9 @@ from mooring.core.errors import UsageError
 __all__ = ["READ_ONLY", "AsyncConnection", "Database", "database_url"]
 
 READ_ONLY = "mooring_read_only"
+CONNECT_WITHIN = 10
+"""Seconds that PostgreSQL has to answer when it is called."""
+_OPTIONS = frozenset({"host", "passfile", "port", "ssl", "target_session_attrs"})
 
 
 def database_url(text: str) -> str:
@@ -25,7 +28,7 @@ def database_url(text: str) -> str:
     remedy = "such as postgresql://user:password@host/mooring"
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise UsageError(attempted, "it is not a URL", remedy) from None
     drivers = {
         "sqlite": "sqlite+aiosqlite",
@@ -37,6 +40,14 @@ def database_url(text: str) -> str:
         url = url.set(drivername=drivers[name])
     elif name not in drivers.values():
         raise UsageError(attempted, f"expected postgresql or sqlite, got {name!r}", remedy)
+    if "sslmode" in url.query:  # as libpq calls it
+        url = url.difference_update_query(["sslmode"]).update_query_dict(
+            {"ssl": url.query["sslmode"]}
+        )
+    unknown = set(url.query) - _OPTIONS
+    if unknown:
+        known = ", ".join(sorted(_OPTIONS))
+        raise UsageError(attempted, f"expected {known} after the ?, got {min(unknown)!r}", remedy)
     return url.render_as_string(hide_password=False)
 
 
@@ -58,7 +69,11 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.sqlite = url.startswith("sqlite")
-        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not self.sqlite)
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_pre_ping=not self.sqlite,
+            connect_args={} if self.sqlite else {"timeout": CONNECT_WITHIN},
+        )
         if self.sqlite:
             event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
