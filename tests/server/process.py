@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 COMMAND = [sys.executable, "-m", "mooring"]
@@ -86,14 +86,17 @@ async def running(
 
 
 async def mooring(
-    *arguments: str, environ: Mapping[str, str] | None = None, as_user: int | None = None
+    *arguments: str, environ: Mapping[str, str] | None = None, within: Sequence[str] = ()
 ) -> tuple[int, str, str]:
-    """A command of Mooring that ends by itself: exit code, standard output, standard error."""
+    """A command of Mooring that ends by itself: exit code, standard output, standard error.
+
+    ``within`` is a program that starts it, such as setpriv with its options.
+    """
     started = await asyncio.create_subprocess_exec(
+        *within,
         *COMMAND,
         *arguments,
         env=environ or environment(),
-        user=as_user,
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
