@@ -6,7 +6,6 @@ import asyncio
 import gc
 import os
 import signal
-import threading
 from collections.abc import Coroutine
 from typing import Any
 
@@ -28,9 +27,9 @@ def settle() -> None:
     """Take what is loaded by now out of the garbage collector's rounds.
 
     With the web framework and the database's library loaded, one full round holds the event
-    loop for 40 ms; what they are made of lives as long as the process anyway.
+    loop for 40 ms; what they are made of lives as long as the process anyway. Of all that the
+    imports made some hundred objects are garbage: not worth the round that would free them.
     """
-    gc.collect()
     gc.freeze()
 
 
@@ -43,22 +42,25 @@ async def _guarded(main: Coroutine[Any, Any, None], end: float) -> None:
         nonlocal stopping
         if not stopping:
             stopping = True
-            last = threading.Timer(end, _end_now, [end])
-            last.daemon = True
-            last.start()
             task.cancel()
             log.info("stopping", signal=name)
 
+    def begin_to_end(number: int, frame: object) -> None:
+        if signal.getitimer(signal.ITIMER_REAL)[0] == 0:
+            signal.setitimer(signal.ITIMER_REAL, end)
+
+    def end_now(number: int, frame: object) -> None:
+        # It says nothing: what is stuck may be the writing of the log.
+        os._exit(0)
+
     loop = asyncio.get_running_loop()
+    signal.signal(signal.SIGALRM, end_now)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop, number.name)
+        # Called also in the middle of a write that is stuck, when the loop can't be.
+        signal.signal(number, begin_to_end)
     try:
         await main
     except asyncio.CancelledError:
         if not stopping:
             raise
-
-
-def _end_now(after: float) -> None:
-    log.warning("ended_without_waiting", after_s=after)
-    os._exit(0)

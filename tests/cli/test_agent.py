@@ -195,3 +195,11 @@ def test_a_port_in_use_is_said_in_words(command, tmp_path):
     assert done.returncode == 1
     assert f"listening on 127.0.0.1 port {port}: address already in use" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_agent_whose_log_nobody_reads_any_more_ends_all_the_same(tmp_path):
+    # Every line that it writes fills the pipe; then it is stuck in the middle of one.
+    with silent_server() as server, Agent(tmp_path, server, "--every=0.01") as agent:
+        agent.until("look_ended")
+        time.sleep(2)
+        assert agent.end() < 2.2
