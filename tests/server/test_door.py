@@ -123,6 +123,7 @@ async def test_an_agents_key_can_report_and_nothing_else(world: World) -> None:
     assert {answers[route] for route in OF_SESSIONS} == {403}
 
 
+@any_database
 @pytest.mark.parametrize("role", auth.ROLES)
 async def test_each_role_may_do_what_it_may_and_no_more(world: World, role: str) -> None:
     answers = await every_answer(world, role)
@@ -205,6 +206,7 @@ async def test_a_keys_use_is_noted_and_not_more_than_once_a_minute(world: World)
         ({"kind": "agent"}, "an agent's key needs a network, and a user's key has none"),
         ({"network_id": "x"}, "an agent's key needs a network, and a user's key has none"),
         ({"kind": "agent", "network_id": "x"}, "there is no network with the id 'x'"),
+        ({"kind": "agent", "network_id": ""}, "there is no network with the id ''"),
         ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at is in the past"),
         ({"expires_at": "0001-01-01T00:00:00"}, "expected a time from 1970 to 2500"),
         ({"name": "   "}, "at least 1 character"),
