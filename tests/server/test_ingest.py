@@ -6,6 +6,8 @@ import asyncio
 import ipaddress
 from typing import Any
 
+import pytest
+
 from mooring.core.ids import new_id
 from mooring.model.container import PublishedPort
 from mooring.model.event import Changed, Entity, Operation
@@ -302,6 +304,7 @@ async def test_what_an_engine_answers_is_told_when_it_changes(world: World) -> N
 # --- many at once
 
 
+@pytest.mark.slow
 async def test_a_thousand_interfaces_are_stored(world: World) -> None:
     agent = await world.agent()
     assert await agent.report(wide(1000)) == "stored"
@@ -311,6 +314,7 @@ async def test_a_thousand_interfaces_are_stored(world: World) -> None:
     assert await agent.report(wide(1000)) == "stored"
 
 
+@pytest.mark.slow
 async def test_twenty_agents_of_one_network_report_at_once(world: World) -> None:
     """Each has its own Docker bridge and all share the LAN; nobody is refused or waits in vain."""
     agents = [await world.agent() for _ in range(20)]

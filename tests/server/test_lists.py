@@ -117,6 +117,7 @@ SORTS = {
 }
 
 
+@pytest.mark.slow
 async def test_every_list_can_be_walked_by_everything_it_sorts_by(world: World) -> None:
     for n, name in enumerate(("one", "Two", "three")):
         agent = await world.agent()
