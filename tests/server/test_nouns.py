@@ -75,6 +75,16 @@ async def test_a_renaming_is_told_and_stands_on_the_timeline(world: World) -> No
     assert latest["title"] == "front door"
 
 
+async def test_the_timeline_tells_what_happened_in_its_order(world: World) -> None:
+    agent = await world.agent()
+    await agent.report(docker_machine())
+    world.clock.forward(1)
+    await agent.report(Engines((engine(*(container(f"c{n}") for n in range(20))),)))
+    titles = [e["title"] for e in await world.items("timeline", sort="at")]
+    assert titles[0] == "alpha"
+    assert titles[-20:] == [f"c{n} on alpha" for n in range(20)]
+
+
 async def test_a_deleted_host_takes_its_parts_along_and_all_is_told(world: World) -> None:
     agent = await world.agent()
     await agent.report(docker_machine())

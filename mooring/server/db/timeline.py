@@ -30,9 +30,12 @@ class Told:
 
 
 async def write(connection: AsyncConnection, told: Iterable[Told], now: float) -> None:
+    told = list(told)
+    # Ids of one millisecond come in no order: of one moment, what was told first stands first.
+    ids = sorted(new_id() for _ in told)
     rows = [
         {
-            "id": new_id(),
+            "id": row_id,
             "at": now,
             "entity": t.entity.value,
             "operation": t.operation.value,
@@ -40,7 +43,7 @@ async def write(connection: AsyncConnection, told: Iterable[Told], now: float) -
             "network_id": t.network_id,
             "title": t.title[:500],
         }
-        for t in told
+        for row_id, t in zip(ids, told, strict=True)
     ]
     if rows:
         await connection.execute(insert(event), rows)
