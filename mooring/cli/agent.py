@@ -7,7 +7,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from mooring.cli.options import DataDir, Every, LogFormat, LogLevel
-from mooring.cli.running import run_until_signal
+from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.outbox import Outbox
 from mooring.core.places import default_data_dir, make_folder, only_one
@@ -40,6 +40,7 @@ def agent(
 
     async def main() -> None:
         async with Uplink(server, key) as uplink:
+            settle()
             await Agent(Outbox(folder), uplink, Options(every=every)).run()
 
     with only_one(folder, "agent"):

@@ -17,7 +17,7 @@ from mooring.core.places import default_data_dir, make_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from sqlalchemy.ext.asyncio import AsyncConnection
+    from mooring.server.db.engine import AsyncConnection
 
 app = App(name="keys", help="API keys of users and agents; works on the server's machine.")
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from mooring import __version__
 from mooring.cli.options import DataDir, Host, LogFormat, LogLevel, Port
-from mooring.cli.running import run_until_signal
+from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.errors import MooringError
 from mooring.core.places import default_data_dir, make_folder, only_one
@@ -34,6 +34,7 @@ def server(
 
     async def main() -> None:
         async with a_server(folder, host, port) as running:
+            settle()
             await running.watch()
 
     with only_one(folder, "server"):

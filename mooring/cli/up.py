@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mooring.cli.options import DataDir, Every, Host, LogFormat, LogLevel, Port
-from mooring.cli.running import run_until_signal
+from mooring.cli.running import run_until_signal, settle
 from mooring.cli.server import Running, a_server
 from mooring.core import log as logging
 from mooring.core.outbox import Outbox
@@ -38,6 +38,7 @@ def up(
     async def main() -> None:
         async with a_server(folder, host, port) as running, Tasks("up") as tasks:
             key = await _key_for_this_machine(cast("State", running.state))
+            settle()
             tasks.start("agent", _agent(running, folder, key, Options(every=every)))
             await running.watch()
 

@@ -12,6 +12,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_en
 
 from mooring.core.errors import UsageError
 
+__all__ = ["READ_ONLY", "AsyncConnection", "Database", "database_url"]
+
 READ_ONLY = "mooring_read_only"
 
 
