@@ -130,7 +130,7 @@ class Gate:
 
     generation: int = 0
     _link: Transport | None = None
-    _open: asyncio.Event = field(default_factory=asyncio.Event)
+    _news: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def link(self) -> Transport | None:
@@ -138,22 +138,18 @@ class Gate:
 
     def open(self, link: Transport) -> None:
         self.generation += 1
-        self._link = link
-        self._open.set()
+        self._tell(link)
 
     def shut(self) -> None:
-        self._link = None
-        self._open.clear()
+        self._tell(None)
+
+    def _tell(self, link: Transport | None) -> None:
+        self._link = link
+        self._news.set()
+        self._news = asyncio.Event()
 
     async def next(self, after: int = 0) -> tuple[Transport, int]:
-        """A link of a generation above ``after``; waits for one."""
-        while True:
-            await self._open.wait()
-            if self._link is not None and self.generation > after:
-                return self._link, self.generation
-            # The link that failed its user is still let through: wait until it is replaced.
-            await self._changed(after)
-
-    async def _changed(self, after: int) -> None:
-        while self._open.is_set() and self.generation <= after:
-            await asyncio.sleep(0.02)
+        """The link that is live, if its generation is above ``after``; else waits for it."""
+        while self._link is None or self.generation <= after:
+            await self._news.wait()
+        return self._link, self.generation
