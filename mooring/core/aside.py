@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from msgspec import Raw
 
+from mooring.core.parse import cut
 from mooring.model.report import SetAside
 
 Noun = TypeVar("Noun")
@@ -69,8 +70,3 @@ class Aside:
             except (ValueError, RecursionError) as error:
                 self.put(kind, raw, error)
         return tuple(good.values())
-
-
-def cut(text: str, most: int) -> str:
-    """At most so many characters, and no NUL, which no database takes."""
-    return text.replace("\0", "")[:most]

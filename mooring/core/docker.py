@@ -29,7 +29,9 @@ MAX_HEADER = 64 * 1024
 PORT = 2375
 """Docker's registered port without TLS."""
 
-_PIECE = 16 * 1024
+_PIECE = 8 * 1024
+_MAX_CHUNKS = 20_000
+"""Of one answer; engines send kilobytes in each, and every one costs some 10 µs."""
 _BACKLOG_RETRY = 0.05
 _PARSE_APART = 256 * 1024
 """Bytes from which on an answer is parsed in a thread, so that the event loop is not held."""
@@ -130,10 +132,9 @@ class Client:
         except TimeoutError as error:
             raise self._timed_out(path, connected) from error
         except h11.RemoteProtocolError as error:
-            raise self._broken(path, "an answer in HTTP", f"got something else: {error}") from error
+            raise self._broken(path, "an answer in HTTP", f"got what is not ({error})") from error
         except _EndlessError as error:
-            most = f"an answer of at most {MAX_ANSWER} bytes"
-            raise self._broken(path, most, "got more") from error
+            raise self._broken(path, f"an answer of at most {error}", "got more") from error
         except OSError as error:
             raise self._failed(path, connected, error) from error
         if status != 200:
@@ -295,7 +296,7 @@ async def _exchange(
     request = http.send(h11.Request(method="GET", target=path, headers=headers))
     writer.write((request or b"") + (http.send(h11.EndOfMessage()) or b""))
     await writer.drain()
-    status, body, received = 0, bytearray(), 0
+    status, body, received, chunks = 0, bytearray(), 0, 0
     while True:
         event = http.next_event()
         if event is h11.NEED_DATA:
@@ -305,11 +306,14 @@ async def _exchange(
             data = await reader.read(_PIECE)
             received += len(data)
             if received > MAX_ANSWER:
-                raise _EndlessError
+                raise _EndlessError(f"{MAX_ANSWER} bytes")
             http.receive_data(data)
         elif isinstance(event, h11.Response):
             status = event.status_code
         elif isinstance(event, h11.Data):
             body += event.data
+            chunks += 1
+            if chunks > _MAX_CHUNKS:
+                raise _EndlessError(f"{_MAX_CHUNKS} chunks")
         elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
             return status, bytes(body)

@@ -5,7 +5,6 @@ Shapes are those of Docker's Engine API 1.24 to 1.52, which Podman's compatible 
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
@@ -13,7 +12,9 @@ from typing import Any, TypeAlias, TypeVar
 import msgspec
 from msgspec import Raw, Struct, field
 
-from mooring.core.aside import SHOWN, Aside, cut
+from mooring.core import parse
+from mooring.core.aside import SHOWN, Aside
+from mooring.core.parse import cut
 from mooring.model.container import (
     Attachment,
     Container,
@@ -251,18 +252,22 @@ class _Reader:
         return tuple(found)
 
     def fitting(self, found: tuple[Container, ...]) -> tuple[Container, ...]:
-        """As many as a report has room for; where it grows tight first the labels go."""
+        """As many as a report has room for, and their labels in what room is then left."""
         left = MAX_CONTAINERS_BYTES
         kept = []
         for container in found:
-            bare = replace(container, labels=())
-            for kind, candidate in (("labels", container), ("container", bare)):
-                weight = _weight(candidate)
-                if weight <= left:
-                    left -= weight
-                    kept.append(candidate)
-                    break
-                self.aside.put(kind, container.name, "a report has no room for more")
+            if _weight(container) > left:
+                self.aside.put("container", container.name, "a report has no room for more")
+                continue
+            left -= _weight(container)
+            kept.append(container)
+        for place, container in enumerate(kept):
+            weight = len(msgspec.json.encode(container.labels)) if container.labels else 0
+            if weight > left:
+                self.aside.put("labels", container.name, "a report has no room for more")
+                kept[place] = replace(container, labels=())
+            else:
+                left -= weight
         return tuple(kept)
 
     # Networks
@@ -282,7 +287,7 @@ class _Reader:
         for item in self.aside.first("subnet", items, MAX_SUBNETS, f" of {name}"):
             try:
                 config = msgspec.json.decode(item, type=_IpamConfig)
-                cidr = _cidr(config.subnet)
+                cidr = parse.cidr(config.subnet)  # older engines took host bits
             except (ValueError, RecursionError) as error:
                 self.aside.put("subnet", item, f"of network {name}: {error}")
                 continue
@@ -291,7 +296,7 @@ class _Reader:
                 Subnet(
                     cidr=cidr,
                     kind=_subnet_kind(driver, kind),
-                    interface=bridge or _interface((n.options or {}).get("parent")),
+                    interface=bridge or parse.interface((n.options or {}).get("parent")),
                     name=name,
                     gateway=self._gateway(config.gateway, cidr, name),
                 ),
@@ -301,7 +306,7 @@ class _Reader:
     def _gateway(self, text: str | None, cidr: IpNetwork, name: str) -> IpAddress | None:
         """A network's gateway; it may lie outside of its subnet, as fe80::1 does."""
         try:
-            gateway = _ip(text)
+            gateway = parse.ip(text)
             if gateway is not None and gateway.version != cidr.version:
                 raise ValueError(f"{gateway} is not of the family of {cidr}")
         except ValueError as error:
@@ -370,7 +375,7 @@ def _port(raw: Raw) -> PublishedPort:
     return PublishedPort(
         protocol=p.type.lower(),
         container_port=_port_number(p.private_port),
-        host_ip=_ip(p.ip) if p.public_port else None,
+        host_ip=parse.ip(p.ip) if p.public_port else None,
         host_port=_port_number(p.public_port) if p.public_port else None,
     )
 
@@ -394,47 +399,23 @@ def _by_port(port: PublishedPort) -> tuple[Any, ...]:
 
 def _attachment(network: str, raw: Raw) -> Attachment:
     e = msgspec.json.decode(raw, type=_Endpoint | None) or _Endpoint()
-    mac = (e.mac_address or "").lower().replace("-", ":")
     return Attachment(
         network=cut(network, MAX_NAME),
-        ip=_ip(e.ip_address),
-        ip6=_ip(e.global_ipv6_address),
-        mac=mac if re.fullmatch(r"[0-9a-f]{2}(:[0-9a-f]{2}){5,19}", mac) else None,
+        ip=parse.ip(e.ip_address),
+        ip6=parse.ip(e.global_ipv6_address),
+        mac=parse.mac(e.mac_address),
     )
-
-
-def _ip(text: str | None) -> IpAddress | None:
-    """An address; None for none, which Podman writes as ``<nil>``. A ``/prefix`` is let go."""
-    if not text or text == "<nil>":
-        return None
-    address, _, _ = text[:100].partition("/")
-    if "%" in address:
-        raise ValueError(f"{address!r} has a zone, which means nothing elsewhere")
-    return ipaddress.ip_address(address)
-
-
-def _cidr(text: str) -> IpNetwork:
-    """A subnet. Host bits are let go: Docker before 25 took ``10.0.0.5/24`` and meant /24's."""
-    address, slash, _ = text.partition("/")
-    if not slash or len(text) > 100 or "%" in address:
-        raise ValueError(f"expected a subnet such as 172.18.0.0/16, got {text[:100]!r}")
-    return ipaddress.ip_network(text, strict=False)
 
 
 def _bridge(n: _Network, kind: EngineKind) -> str | None:
     """The bridge of a network of driver bridge; Podman names its own and does not tell."""
     if n.driver != "bridge":
         return None
-    if named := _interface((n.options or {}).get("com.docker.network.bridge.name")):
+    if named := parse.interface((n.options or {}).get("com.docker.network.bridge.name")):
         return named
     if kind is EngineKind.PODMAN:
         return None
     return "docker0" if n.name == "bridge" else f"br-{n.id[:12]}"
-
-
-def _interface(name: str | None) -> str | None:
-    """A name that the kernel takes (dev_valid_name in net/core/dev.c), else None."""
-    return name if name and re.fullmatch(r"[^\s/:\0]{1,15}", name) else None
 
 
 def _subnet_kind(driver: str, kind: EngineKind) -> SubnetKind:
@@ -447,7 +428,7 @@ def _subnet_kind(driver: str, kind: EngineKind) -> SubnetKind:
 
 
 def _weight(container: Container) -> int:
-    """About how many bytes a container is in a report."""
-    texts = (container.name, container.image, container.status, container.labels)
+    """About how many bytes a container is in a report, without its labels."""
+    texts = (container.name, container.image, container.status)
     lists = 110 * len(container.ports) + 420 * len(container.attachments)
     return 600 + len(msgspec.json.encode(texts)) + lists

@@ -1,0 +1,139 @@
+/** Every question that the page asks: what it is asked with in, a query (key and fetch) out. */
+
+import { queryOptions } from '@tanstack/svelte-query'
+import { api, ask, type Shapes } from './client'
+
+/** What every list can be asked with. */
+export interface ListQuery {
+  limit?: number
+  cursor?: string
+  sort?: string
+  q?: string
+}
+
+export interface Page<Item> {
+  items: Item[]
+  next: string | null
+  total: number
+}
+
+type InNetwork = ListQuery & { network_id: string }
+type OfHost = ListQuery & { host_id: string }
+
+export const networks = () =>
+  queryOptions({
+    queryKey: ['networks', {}] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/networks', { params: { query: { limit: 1000, sort: 'name' } }, signal })),
+  })
+
+export const map = (network_id: string) =>
+  queryOptions({
+    queryKey: ['map', { network_id }] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/map', { params: { query: { network_id } }, signal })),
+    // The largest answer of all: the map keeps its own copy and needs none compared with the last.
+    structuralSharing: false,
+  })
+
+export const subnets = (query: InNetwork) =>
+  queryOptions({
+    queryKey: ['subnets', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/subnets', { params: { query }, signal })),
+  })
+
+export const subnet = (id: string) =>
+  queryOptions({
+    queryKey: ['subnet', { id }] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/subnets/{id}', { params: { path: { id } }, signal })),
+  })
+
+/** The subnets with these ids, to name what another answer only points at. */
+export const subnetsById = (ids: string[]) =>
+  queryOptions({
+    queryKey: ['subnets', { ids: [...new Set(ids)].sort().join(',') }] as const,
+    queryFn: ({ signal, queryKey: [, asked] }) =>
+      ask(api.GET('/api/v1/subnets', { params: { query: { ids: asked.ids, limit: 1000 } }, signal })),
+    enabled: ids.length > 0,
+  })
+
+export const hosts = (query: InNetwork & { subnet_id?: string }) =>
+  queryOptions({
+    queryKey: ['hosts', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/hosts', { params: { query }, signal })),
+  })
+
+export const host = (id: string) =>
+  queryOptions({
+    queryKey: ['host', { id }] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/hosts/{id}', { params: { path: { id } }, signal })),
+  })
+
+export const interfaces = (query: OfHost) =>
+  queryOptions({
+    queryKey: ['interfaces', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/interfaces', { params: { query }, signal })),
+  })
+
+export const routes = (query: OfHost) =>
+  queryOptions({
+    queryKey: ['routes', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/routes', { params: { query }, signal })),
+  })
+
+export const neighbours = (query: OfHost) =>
+  queryOptions({
+    queryKey: ['neighbours', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/neighbours', { params: { query }, signal })),
+  })
+
+export const containers = (query: OfHost) =>
+  queryOptions({
+    queryKey: ['containers', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/containers', { params: { query }, signal })),
+  })
+
+export const setAside = (query: OfHost) =>
+  queryOptions({
+    queryKey: ['set-aside', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/set-aside', { params: { query }, signal })),
+  })
+
+export const agents = (query: InNetwork) =>
+  queryOptions({
+    queryKey: ['agents', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/agents', { params: { query }, signal })),
+  })
+
+export const agent = (id: string) =>
+  queryOptions({
+    queryKey: ['agent', { id }] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/agents/{id}', { params: { path: { id } }, signal })),
+  })
+
+export const runs = (query: InNetwork & { agent_id?: string; state?: string }) =>
+  queryOptions({
+    queryKey: ['runs', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/runs', { params: { query }, signal })),
+  })
+
+export const run = (id: string) =>
+  queryOptions({
+    queryKey: ['run', { id }] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/runs/{id}', { params: { path: { id } }, signal })),
+  })
+
+export const timeline = (query: InNetwork) =>
+  queryOptions({
+    queryKey: ['timeline', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/timeline', { params: { query }, signal })),
+  })
+
+export const lookNow = (agent_id: string): Promise<Shapes['Run']> =>
+  ask(api.POST('/api/v1/runs', { body: { agent_id } }))
+
+export const cancelRun = (id: string): Promise<Shapes['Run']> =>
+  ask(api.POST('/api/v1/runs/{id}/cancel', { params: { path: { id } } }))
+
+export const renameHost = (id: string, name: string | null): Promise<Shapes['Host']> =>
+  ask(api.PATCH('/api/v1/hosts/{id}', { params: { path: { id } }, body: { name } }))
+
+export const forgetHost = (id: string) => ask(api.DELETE('/api/v1/hosts/{id}', { params: { path: { id } } }))

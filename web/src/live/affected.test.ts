@@ -1,0 +1,51 @@
+import { expect, test } from 'vitest'
+import { affects, type Changed } from './affected'
+
+const change = (entity: string, over: Partial<Changed> = {}): Changed => ({
+  entity,
+  operation: 'changed',
+  id: 'a',
+  network_id: 'home',
+  ...over,
+})
+
+test('a host concerns the lists of hosts, the map and its own page', () => {
+  expect(affects(change('host'), ['hosts', { network_id: 'home' }])).toBe(true)
+  expect(affects(change('host'), ['map', { network_id: 'home' }])).toBe(true)
+  expect(affects(change('host'), ['host', { id: 'a' }])).toBe(true)
+})
+
+test("another host's page is left alone, and so are its parts", () => {
+  expect(affects(change('host'), ['host', { id: 'b' }])).toBe(false)
+  expect(affects(change('host'), ['routes', { host_id: 'b' }])).toBe(false)
+  expect(affects(change('host'), ['routes', { host_id: 'a' }])).toBe(true)
+})
+
+test("another network's news is left alone", () => {
+  expect(affects(change('host', { network_id: 'office' }), ['map', { network_id: 'home' }])).toBe(false)
+  expect(affects(change('host', { network_id: null }), ['map', { network_id: 'home' }])).toBe(true)
+})
+
+test('an interface or a container concerns any host, since the event does not say whose it is', () => {
+  expect(affects(change('interface'), ['interfaces', { host_id: 'b' }])).toBe(true)
+  expect(affects(change('container'), ['host', { id: 'b' }])).toBe(true)
+})
+
+test('a run concerns runs and never the hosts', () => {
+  expect(affects(change('run'), ['runs', { network_id: 'home' }])).toBe(true)
+  expect(affects(change('run'), ['run', { id: 'a' }])).toBe(true)
+  expect(affects(change('run'), ['run', { id: 'b' }])).toBe(false)
+  expect(affects(change('run'), ['hosts', { network_id: 'home' }])).toBe(false)
+  expect(affects(change('run'), ['map', { network_id: 'home' }])).toBe(false)
+})
+
+test('everything concerns the timeline', () => {
+  for (const entity of ['host', 'run', 'key', 'something new']) {
+    expect(affects(change(entity), ['timeline', { network_id: 'home' }])).toBe(true)
+  }
+})
+
+test('an entity or a noun that this page does not know concerns nothing', () => {
+  expect(affects(change('forward'), ['hosts', {}])).toBe(false)
+  expect(affects(change('host'), ['health', {}])).toBe(false)
+})

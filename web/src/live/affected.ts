@@ -1,0 +1,58 @@
+/**
+ * Decides which of the page's queries an event concerns: a change and a query's key in, yes or no
+ * out. In doubt yes: a refetch too many costs little, one too few shows something untrue.
+ */
+
+/** The data of the stream's `changed` message. */
+export interface Changed {
+  entity: string
+  operation: string
+  id: string
+  network_id: string | null
+}
+
+/** A query's key: the noun (plural for a list) and what it was asked with. */
+export type Key = readonly [noun: string, asked: Readonly<Record<string, unknown>>]
+
+/** Which nouns' answers are made of which entities. */
+const madeOf: Readonly<Record<string, readonly string[]>> = {
+  networks: ['network', 'host', 'subnet', 'agent'],
+  subnets: ['subnet', 'host', 'interface'],
+  subnet: ['subnet', 'host', 'interface'],
+  hosts: ['host', 'interface', 'container', 'subnet', 'agent'],
+  host: ['host', 'interface', 'container', 'subnet', 'agent', 'set_aside'],
+  interfaces: ['interface', 'host'],
+  routes: ['host', 'interface'],
+  neighbours: ['host', 'interface'],
+  containers: ['container', 'host'],
+  'set-aside': ['set_aside', 'host', 'report'],
+  agents: ['agent', 'report'],
+  agent: ['agent', 'report'],
+  runs: ['run', 'agent'],
+  run: ['run', 'agent'],
+  reports: ['report', 'agent'],
+  keys: ['key'],
+  session: ['user'],
+  map: ['host', 'subnet', 'interface', 'agent'],
+}
+
+/** Nouns that a query asks for by id, and the entity that the id is of. */
+const single: Readonly<Record<string, string>> = {
+  subnet: 'subnet',
+  host: 'host',
+  agent: 'agent',
+  run: 'run',
+}
+
+/** Whether the answer to the query with this key may have changed. */
+export function affects(change: Changed, key: Key): boolean {
+  const [noun, asked] = key
+  const network = asked['network_id']
+  if (network && change.network_id && network !== change.network_id) return false
+  if (noun === 'timeline') return true
+  if (!madeOf[noun]?.includes(change.entity)) return false
+  if (single[noun] === change.entity) return asked['id'] === change.id
+  // A list that belongs to one host: news of another host is none of its concern.
+  if (change.entity === 'host' && asked['host_id']) return asked['host_id'] === change.id
+  return true
+}

@@ -1,0 +1,121 @@
+/** Brings a graph up to a map and its layout by touching only what differs. */
+
+import type Graph from 'graphology'
+import type { Layout, MapData } from './layout'
+
+/** The map's colours, read from the page's own tokens. */
+export interface Palette {
+  host: string
+  agent: string
+  edge: string
+  kind(kind: string): string
+}
+
+/** Radii in pixels at the scale at which the whole map is seen. */
+export interface Sizes {
+  host: number
+  agent: number
+  hub: number
+  satellite: number
+}
+
+export interface NodeLook {
+  x: number
+  y: number
+  size: number
+  color: string
+  /** Null where the layer of hulls says it. */
+  label: string | null
+  /** Where the label stands: below the node, or away from the host that it circles. */
+  side: Side
+  /** Whether the label stands whatever there is beside it. */
+  forceLabel: boolean
+}
+
+/** So few nodes that all their labels have room. */
+const FEW_NODES = 24
+/** Pixels of a link's thickness. */
+const LINK = 1.5
+
+export type Side = 'below' | 'above' | 'left' | 'right'
+
+/** Radii that suit a scale of `unit` pixels for each of the layout's units. */
+export function sizesFor(unit: number): Sizes {
+  const between = (least: number, size: number, most: number) => Math.min(most, Math.max(least, size))
+  const host = between(1.3, unit * 0.42, 6.5)
+  return {
+    host,
+    agent: host * 1.25,
+    hub: between(host + 0.8, unit * 0.7, 9),
+    satellite: between(1, unit * 0.28, 5),
+  }
+}
+
+/** The colour at `alpha` (0 to 1) as the renderer wants it: its blending takes colours multiplied by their alpha. */
+export function faint(hex: string, alpha: number): string {
+  const part = (from: number) => Math.round(parseInt(hex.slice(from, from + 2), 16) * alpha)
+  const two = (value: number) => value.toString(16).padStart(2, '0')
+  return `#${two(part(1))}${two(part(3))}${two(part(5))}${two(Math.round(alpha * 255))}`
+}
+
+/** How each node of the map looks. */
+export function looks(map: MapData, layout: Layout, palette: Palette, sizes: Sizes): Map<string, NodeLook> {
+  const all = new Map<string, NodeLook>()
+  // Where a hull names several subnets, each hub says which it is.
+  const crowded = new Set(layout.hulls.flatMap((hull) => (hull.subnetIds.length > 1 ? hull.subnetIds : [])))
+  const forceLabel = map.hosts.length + map.subnets.length <= FEW_NODES
+  const add = (id: string, size: number, color: string, label: string | null, side: Side = 'below') => {
+    const at = layout.points.get(id)
+    if (at) all.set(id, { x: at.x, y: at.y, size, color, label, side, forceLabel })
+  }
+  for (const subnet of map.subnets) {
+    const orbits = layout.satellites.has(subnet.id)
+    const size = orbits ? sizes.satellite : sizes.hub
+    const color = palette.kind(subnet.kind)
+    if (orbits) add(subnet.id, size, color, subnet.label, sideOf(subnet.id, subnet.host_id, layout))
+    else add(subnet.id, size, color, crowded.has(subnet.id) ? subnet.label : null)
+  }
+  for (const host of map.hosts) {
+    const [size, color] = host.agent ? [sizes.agent, palette.agent] : [sizes.host, palette.host]
+    add(host.id, size, color, host.label)
+  }
+  return all
+}
+
+function sideOf(id: string, hostId: string | null, layout: Layout): Side {
+  const at = layout.points.get(id)
+  const host = layout.points.get(hostId ?? '')
+  if (!at || !host) return 'below'
+  if (Math.abs(at.x - host.x) > Math.abs(at.y - host.y) * 0.5) return at.x > host.x ? 'right' : 'left'
+  return at.y > host.y ? 'above' : 'below'
+}
+
+/** The least change that makes `graph` show the nodes as they look, and the map's links. */
+export function update(graph: Graph, map: MapData, nodes: Map<string, NodeLook>, edgeColor: string): void {
+  const links = new Map<string, [string, string]>()
+  for (const host of map.hosts) {
+    for (const id of host.subnet_ids) if (nodes.has(id)) links.set(`${host.id} ${id}`, [host.id, id])
+  }
+  for (const edge of graph.edges()) if (!links.has(edge)) graph.dropEdge(edge)
+  for (const node of graph.nodes()) if (!nodes.has(node)) graph.dropNode(node)
+  for (const [id, look] of nodes) {
+    if (!graph.hasNode(id)) graph.addNode(id, look)
+    else if (differs(graph.getNodeAttributes(id), look)) graph.mergeNodeAttributes(id, look)
+  }
+  for (const [id, [host, subnet]] of links) {
+    if (!graph.hasEdge(id)) graph.addEdgeWithKey(id, host, subnet, { color: edgeColor, size: LINK })
+    else if (graph.getEdgeAttribute(id, 'color') !== edgeColor) graph.setEdgeAttribute(id, 'color', edgeColor)
+  }
+}
+
+function differs(have: Partial<NodeLook>, want: NodeLook): boolean {
+  return (
+    have.x !== want.x ||
+    have.y !== want.y ||
+    have.size !== want.size ||
+    have.color !== want.color ||
+    have.label !== want.label ||
+    have.side !== want.side ||
+    have.forceLabel !== want.forceLabel
+  )
+}

@@ -1,0 +1,155 @@
+import { expect, test } from 'vitest'
+import { layout, type MapData, type MapHost, type MapSubnet } from './layout'
+import type { Point } from './pack'
+
+const subnet = (id: string, over: Partial<MapSubnet> = {}): MapSubnet => ({
+  id,
+  label: id,
+  kind: 'lan',
+  host_id: null,
+  ...over,
+})
+const host = (id: string, ...subnet_ids: string[]): MapHost => ({ id, label: id, agent: false, subnet_ids })
+const hosts = (n: number, prefix: string, ...subnet_ids: string[]) =>
+  Array.from({ length: n }, (_, i) => host(`${prefix}${String(i).padStart(5, '0')}`, ...subnet_ids))
+const apart = (a: Point, b: Point) => Math.hypot(a.x - b.x, a.y - b.y)
+
+/** A site of `n` hosts: 40 LANs, one host in twenty in two of them, one in ten with bridges of its own. */
+function site(n: number): MapData {
+  const map: MapData = { subnets: [], hosts: [] }
+  for (let k = 0; k < 40; k++) map.subnets.push(subnet(`lan${k}`))
+  for (let i = 0; i < n; i++) {
+    const ids = [`lan${(i * i) % 40}`]
+    if (i % 20 === 0) ids.push(`lan${(i / 20 + 1) % 40}`)
+    if (i % 10 === 5) {
+      for (let d = 0; d < 3; d++) {
+        map.subnets.push(subnet(`h${i}-bridge${d}`, { kind: 'docker_bridge', host_id: `h${i}` }))
+        ids.push(`h${i}-bridge${d}`)
+      }
+    }
+    map.hosts.push(host(`h${i}`, ...ids))
+  }
+  return map
+}
+
+test('every host and every subnet has a place', () => {
+  const map = site(1000)
+  const { points } = layout(map)
+  for (const node of [...map.hosts, ...map.subnets]) {
+    const at = points.get(node.id)
+    expect(Number.isFinite(at?.x) && Number.isFinite(at?.y), node.id).toBe(true)
+  }
+  expect(points.size).toBe(map.hosts.length + map.subnets.length)
+})
+
+test('the same map gives the same picture, whatever its order', () => {
+  const map = site(300)
+  const turned = { subnets: [...map.subnets].reverse(), hosts: [...map.hosts].reverse() }
+  expect([...layout(turned).points].sort()).toEqual([...layout(map).points].sort())
+})
+
+test('islands do not overlap', () => {
+  const { hulls } = layout(site(2000))
+  for (const [i, a] of hulls.entries()) {
+    for (const b of hulls.slice(i + 1)) expect(apart(a, b)).toBeGreaterThan(a.r + b.r)
+  }
+})
+
+test('a host stands in the hull of its only subnet, and no two hosts stand in one place', () => {
+  const { points, hulls } = layout({ subnets: [subnet('lan')], hosts: hosts(500, 'h', 'lan') })
+  const [hull] = hulls
+  const places = hosts(500, 'h').map((h) => points.get(h.id) as Point)
+  for (const at of places) expect(apart(at, hull as Point)).toBeLessThan(hull?.r ?? 0)
+  let nearest = Infinity
+  places.forEach((a, i) => places.slice(i + 1).forEach((b) => (nearest = Math.min(nearest, apart(a, b)))))
+  expect(nearest).toBeGreaterThan(1.5)
+})
+
+test('a host in two subnets stands between their hubs and in neither hull', () => {
+  const map = { subnets: [subnet('a'), subnet('b')], hosts: [...hosts(40, 'a-', 'a'), ...hosts(40, 'b-', 'b'), host('router', 'a', 'b')] }
+  const { points, hulls } = layout(map)
+  const router = points.get('router') as Point
+  for (const hull of hulls) expect(apart(router, hull)).toBeGreaterThan(hull.r)
+  const [a, b] = hulls as Point[] as [Point, Point]
+  expect(Math.max(apart(router, a), apart(router, b))).toBeLessThan(apart(a, b))
+})
+
+test('hosts with IPv4 and IPv6 on one link are one island with two hubs in its middle', () => {
+  const { hulls, points } = layout({ subnets: [subnet('v4'), subnet('v6')], hosts: hosts(30, 'h', 'v4', 'v6') })
+  expect(hulls).toHaveLength(1)
+  expect(hulls[0]?.subnetIds).toEqual(['v4', 'v6'])
+  const hub = apart(points.get('v4') as Point, hulls[0] as Point)
+  for (const h of hosts(30, 'h')) expect(apart(points.get(h.id) as Point, hulls[0] as Point)).toBeGreaterThan(hub)
+})
+
+test('a subnet that is one host\'s own circles that host and has no hull', () => {
+  const map = {
+    subnets: [subnet('lan'), subnet('docker0', { kind: 'docker_bridge', host_id: 'h' })],
+    hosts: [host('h', 'lan', 'docker0')],
+  }
+  const { points, hulls, satellites } = layout(map)
+  expect([...satellites]).toEqual(['docker0'])
+  expect(hulls.map((h) => h.subnetIds)).toEqual([['lan']])
+  expect(apart(points.get('h') as Point, points.get('docker0') as Point)).toBeLessThan(3)
+})
+
+test('a subnet said to be one host\'s own, but in which others are too, is a hub like any other', () => {
+  const map = { subnets: [subnet('net', { host_id: 'a' })], hosts: [host('a', 'net'), host('b', 'net')] }
+  expect(layout(map).hulls).toHaveLength(1)
+})
+
+test('a subnet without hosts, a host without subnets, and an unknown subnet are no trouble', () => {
+  const { points } = layout({ subnets: [subnet('empty')], hosts: [host('alone'), host('lost', 'unknown')] })
+  expect([...points.keys()].sort()).toEqual(['alone', 'empty', 'lost'])
+  expect(layout({ subnets: [], hosts: [] }).points.size).toBe(0)
+})
+
+test('a host that comes moves nobody', () => {
+  const map = site(400)
+  const first = layout(map)
+  const second = layout({ ...map, hosts: [host('0-new', 'lan4'), ...map.hosts] }, first.memory)
+  const moved = [...first.points].filter(([id, at]) => apart(at, second.points.get(id) as Point) > 0.01)
+  expect(second.points.has('0-new')).toBe(true)
+  expect(moved).toEqual([])
+})
+
+test('a host that leaves moves nobody, and the next one takes its place', () => {
+  const map = { subnets: [subnet('lan')], hosts: hosts(50, 'h', 'lan') }
+  const first = layout(map)
+  const left = layout({ ...map, hosts: map.hosts.filter((h) => h.id !== 'h00017') }, first.memory)
+  for (const [id, at] of left.points) expect(at).toEqual(first.points.get(id))
+  const again = layout({ ...map, hosts: [...map.hosts.filter((h) => h.id !== 'h00017'), host('z', 'lan')] }, left.memory)
+  expect(again.points.get('z')).toEqual(first.points.get('h00017'))
+})
+
+test('an island that outgrows its place pushes only what is in its way, and nothing overlaps', () => {
+  const map = site(400)
+  const first = layout(map)
+  const second = layout({ ...map, hosts: [...map.hosts, ...hosts(200, 'new', 'lan39')] }, first.memory)
+  for (const [i, a] of second.hulls.entries()) {
+    for (const b of second.hulls.slice(i + 1)) expect(apart(a, b)).toBeGreaterThan(a.r + b.r)
+  }
+  const stayed = first.hulls.filter((hull) =>
+    second.hulls.some((other) => other.subnetIds[0] === hull.subnetIds[0] && apart(hull, other) < 0.01),
+  )
+  expect(stayed.length).toBeGreaterThan(first.hulls.length / 2)
+})
+
+test('ten thousand hosts are placed in less than 100 ms', () => {
+  const map = site(10_000)
+  layout(map)
+  const times = [1, 2, 3].map(() => {
+    const start = performance.now()
+    layout(map)
+    return performance.now() - start
+  })
+  expect(Math.min(...times)).toBeLessThan(100)
+})
+
+test('ten thousand hosts, each in subnets that no other combines, end in bounded time', () => {
+  const map: MapData = { subnets: Array.from({ length: 200 }, (_, i) => subnet(`s${i}`)), hosts: [] }
+  for (let i = 0; i < 10_000; i++) map.hosts.push(host(`h${i}`, `s${i % 200}`, `s${(i * 7 + Math.floor(i / 200)) % 200}`))
+  const start = performance.now()
+  layout(map)
+  expect(performance.now() - start).toBeLessThan(3000)
+})

@@ -1,0 +1,57 @@
+/** The map as rows of a table, and the search in it. */
+
+import type { MapData } from './layout'
+
+export interface MapRow {
+  id: string
+  type: 'subnet' | 'host'
+  label: string
+  kind: string
+  /** A host's subnets, a subnet's number of hosts. */
+  about: string
+}
+
+/** Subnets first, each sorted as people sort: `web-2` before `web-10`. */
+export function rows(map: MapData): MapRow[] {
+  const count = new Map<string, number>()
+  for (const host of map.hosts) for (const id of host.subnet_ids) count.set(id, (count.get(id) ?? 0) + 1)
+  const label = new Map(map.subnets.map((s) => [s.id, s.label]))
+  const collator = new Intl.Collator('en', { numeric: true })
+  const subnets = map.subnets.map((s): MapRow => {
+    const n = count.get(s.id) ?? 0
+    return { id: s.id, type: 'subnet', label: s.label, kind: s.kind, about: n === 1 ? '1 host' : `${n} hosts` }
+  })
+  const hosts = map.hosts.map((h): MapRow => {
+    const at = h.subnet_ids.flatMap((id) => label.get(id) ?? [])
+    return { id: h.id, type: 'host', label: h.label, kind: h.agent ? 'agent' : 'host', about: at.join(', ') }
+  })
+  const byLabel = (a: MapRow, b: MapRow) => collator.compare(a.label, b.label)
+  return [...subnets.sort(byLabel), ...hosts.sort(byLabel)]
+}
+
+/** The rows whose label holds `text`, those that begin with it first; all of them for no text. */
+export function find(all: MapRow[], text: string): MapRow[] {
+  const wanted = text.trim().toLowerCase()
+  if (!wanted) return all
+  const begins: MapRow[] = []
+  const holds: MapRow[] = []
+  for (const row of all) {
+    const at = row.label.toLowerCase().indexOf(wanted)
+    if (at === 0) begins.push(row)
+    else if (at > 0) holds.push(row)
+  }
+  return [...begins, ...holds]
+}
+
+/** The map without the subnets of some kinds. */
+export function without(map: MapData, kinds: ReadonlySet<string>): MapData {
+  if (!kinds.size) return map
+  return { hosts: map.hosts, subnets: map.subnets.filter((s) => !kinds.has(s.kind)) }
+}
+
+/** How many subnets there are of each kind, the most common first. */
+export function kinds(map: MapData): { kind: string; count: number }[] {
+  const count = new Map<string, number>()
+  for (const { kind } of map.subnets) count.set(kind, (count.get(kind) ?? 0) + 1)
+  return [...count].map(([kind, n]) => ({ kind, count: n })).sort((a, b) => b.count - a.count || (a.kind < b.kind ? -1 : 1))
+}

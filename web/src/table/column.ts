@@ -1,0 +1,14 @@
+import type { Snippet } from 'svelte'
+
+/** A column of a list. */
+export interface Column<Item> {
+  id: string
+  title: string
+  cell: Snippet<[Item]>
+  /** What the server calls the order by this column, where it has one. */
+  sort?: string
+  /** Numbers stand at the right. */
+  end?: boolean
+  /** Left out where there is little room. */
+  minor?: boolean
+}

@@ -1,0 +1,59 @@
+/** Times as people read them: an instant or a number of seconds in, words out. */
+
+const absoluteFormat = new Intl.DateTimeFormat('en-GB', { dateStyle: 'medium', timeStyle: 'medium' })
+const relativeFormat = new Intl.RelativeTimeFormat('en-GB', { numeric: 'always', style: 'long' })
+const unit = (name: 'second' | 'minute' | 'hour' | 'day', digits = 0) =>
+  new Intl.NumberFormat('en', {
+    style: 'unit',
+    unit: name,
+    unitDisplay: 'short',
+    maximumFractionDigits: digits,
+    minimumFractionDigits: digits,
+  })
+const seconds = unit('second')
+const tenths = unit('second', 1)
+const minutes = unit('minute')
+const hours = unit('hour')
+const days = unit('day')
+const milliseconds = new Intl.NumberFormat('en', {
+  style: 'unit',
+  unit: 'millisecond',
+  unitDisplay: 'short',
+  maximumFractionDigits: 0,
+})
+
+/** `21 Nov 2026, 14:05:09`, in the reader's time zone. */
+export function absolute(at: string | number): string {
+  return absoluteFormat.format(new Date(at))
+}
+
+/** `just now`, `40 seconds ago`, `3 hours ago`; a clock that is ahead of ours is `just now`. */
+export function relative(at: string | number, now: number): string {
+  const age = Math.round((now - new Date(at).getTime()) / 1000)
+  if (age < 10) return 'just now'
+  if (age < 60) return relativeFormat.format(-Math.floor(age / 10) * 10, 'second')
+  if (age < 3600) return relativeFormat.format(-Math.floor(age / 60), 'minute')
+  if (age < 86_400) return relativeFormat.format(-Math.floor(age / 3600), 'hour')
+  return relativeFormat.format(-Math.floor(age / 86_400), 'day')
+}
+
+/** `1.4 sec`, `42 sec`, `3 min 5 sec`, `2 hr 10 min`, `4 days 3 hr`. */
+export function duration(of: number): string {
+  const s = Math.max(0, of)
+  if (s < 9.95) return tenths.format(s)
+  const whole = Math.round(s)
+  if (whole < 60) return seconds.format(whole)
+  if (whole < 3600) return two(minutes, whole / 60, seconds, whole % 60)
+  if (whole < 86_400) return two(hours, whole / 3600, minutes, (whole % 3600) / 60)
+  return two(days, whole / 86_400, hours, (whole % 86_400) / 3600)
+}
+
+function two(big: Intl.NumberFormat, n: number, small: Intl.NumberFormat, m: number): string {
+  const rest = Math.floor(m)
+  return rest ? `${big.format(Math.floor(n))} ${small.format(rest)}` : big.format(Math.floor(n))
+}
+
+/** `12 ms`, `5 sec`. */
+export function elapsedMs(ms: number): string {
+  return ms < 1000 ? milliseconds.format(ms) : duration(ms / 1000)
+}

@@ -1,0 +1,143 @@
+/** The server's words for kinds and states, as people read them. Words it does not know it leaves. */
+
+import type { Shapes } from './api/client'
+import { elapsedMs } from './time/format'
+
+const subnetKinds: Readonly<Record<string, string>> = {
+  lan: 'LAN',
+  loopback: 'Loopback',
+  link_local: 'Link-local',
+  vpn: 'VPN',
+  docker_bridge: 'Docker bridge',
+  podman_bridge: 'Podman bridge',
+  virtual_bridge: 'Virtual bridge',
+  macvlan: 'Macvlan',
+  overlay: 'Overlay',
+  point_to_point: 'Point to point',
+  unknown: 'Unknown',
+}
+
+const interfaceKinds: Readonly<Record<string, string>> = {
+  vlan: 'VLAN',
+  vxlan: 'VXLAN',
+  veth: 'Veth pair',
+  tun: 'TUN',
+  tap: 'TAP',
+  wireguard: 'WireGuard',
+  ppp: 'PPP',
+  can: 'CAN',
+  vcan: 'Virtual CAN',
+  vxcan: 'VXCAN pair',
+  vrf: 'VRF',
+  macvlan: 'Macvlan',
+  ipvlan: 'IPvlan',
+  infiniband: 'InfiniBand',
+}
+
+const states: Readonly<Record<string, string>> = {
+  lower_down: 'Lower layer down',
+  up: 'Up',
+  down: 'Down',
+}
+
+const entities: Readonly<Record<string, string>> = {
+  set_aside: 'Item set aside',
+}
+
+const capabilities: Readonly<Record<string, string>> = {
+  interfaces: 'Interfaces',
+  containers: 'Containers',
+}
+
+const summaries: Readonly<Record<string, string>> = {
+  set_aside: 'Items set aside',
+}
+
+/** `docker_bridge` becomes `Docker bridge`. */
+function plain(word: string): string {
+  const spaced = word.replaceAll('_', ' ')
+  return spaced.charAt(0).toUpperCase() + spaced.slice(1)
+}
+
+export const subnetKind = (kind: string) => subnetKinds[kind] ?? plain(kind)
+export const interfaceKind = (kind: string) => interfaceKinds[kind] ?? plain(kind)
+export const stateWord = (state: string) => states[state] ?? plain(state)
+export const entityWord = (entity: string) => entities[entity] ?? plain(entity)
+export const capabilityWord = (name: string) => capabilities[name] ?? plain(name)
+export const summaryWord = (name: string) => summaries[name] ?? plain(name)
+
+/** `8 interfaces`, `1 container`, `1 item set aside`. */
+export function counted(name: string, n: number): string {
+  if (name === 'set_aside') return n === 1 ? '1 item set aside' : `${n} items set aside`
+  const word = summaryWord(name).toLowerCase()
+  if (n !== 1) return `${n} ${word}`
+  return `1 ${word.endsWith('sses') ? word.slice(0, -2) : word.replace(/s$/, '')}`
+}
+
+export const triggerWord = (trigger: string) =>
+  ({ start: 'agent started', request: 'asked for', schedule: 'schedule' })[trigger] ?? plain(trigger).toLowerCase()
+
+/** What befell a thing: `Host found`, `Run began`. */
+export function eventWord(entity: string, operation: string): string {
+  const thing = entityWord(entity)
+  const did: Readonly<Record<string, string>> = { created: 'new', changed: 'changed', deleted: 'gone' }
+  return `${thing} ${did[operation] ?? operation}`
+}
+
+export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle'
+
+/** How a state is to be felt; shown as a colour beside the word, never instead of it. */
+export function tone(state: string): Tone {
+  switch (state) {
+    case 'up':
+    case 'online':
+    case 'complete':
+    case 'running':
+    case 'healthy':
+    case 'answered':
+    case 'reachable':
+      return 'good'
+    case 'pending':
+    case 'starting':
+    case 'restarting':
+      return 'busy'
+    case 'paused':
+    case 'lower_down':
+    case 'dormant':
+    case 'denied':
+    case 'stale':
+      return 'warn'
+    case 'failed':
+    case 'unhealthy':
+    case 'dead':
+    case 'timed_out':
+    case 'broken':
+    case 'refused':
+      return 'bad'
+    default:
+      return 'idle'
+  }
+}
+
+const engineNames: Readonly<Record<string, string>> = { docker: 'Docker', podman: 'Podman' }
+
+/** How an engine answered, as a sentence. */
+export function engineSentence(engine: Shapes['Engine']): string {
+  const name = engine.kind ? (engineNames[engine.kind] ?? engine.kind) : 'The container engine'
+  switch (engine.state) {
+    case 'answered':
+      return `${name}${engine.version ? ` ${engine.version}` : ''} answered in ${elapsedMs(engine.elapsed_ms)}.`
+    case 'absent':
+      return 'No container engine: there is no socket here.'
+    case 'refused':
+      return `${name} is stopped: the socket is there, but nobody listens.`
+    case 'denied':
+      return `The agent may not open the socket.`
+    case 'timed_out':
+      return `${name} took the connection and did not answer within ${elapsedMs(engine.elapsed_ms)}.`
+    case 'broken':
+      return `${name} answered, but not as an engine does.`
+    default:
+      return plain(engine.state)
+  }
+}
