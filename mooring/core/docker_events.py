@@ -12,7 +12,32 @@ from urllib.parse import quote
 import h11
 
 MAX_LINE = 1024 * 1024
-"""An event with all its container's labels fits many times over."""
+"""An event with all its container's labels fits many times over; of a longer one only that it came
+is told."""
+
+_NOTHING_TO_PORTS = frozenset(
+    {
+        "archive-path",
+        "attach",
+        "checkpoint",
+        "cleanup",
+        "commit",
+        "copy",
+        "detach",
+        "exec",
+        "exec_create",
+        "exec_detach",
+        "exec_die",
+        "exec_died",
+        "exec_start",
+        "export",
+        "extract-to-dir",
+        "health_status",
+        "resize",
+        "sync",
+        "top",
+    }
+)
 
 
 class Reader(Protocol):
@@ -53,6 +78,11 @@ def request(version: str, since: int | None) -> str:
     return f"/v{version}/events?filters={filters}{start}"
 
 
+def may_change_ports(event: EngineEvent) -> bool:
+    """Whether it is worth listing again: health checks alone make several events a second."""
+    return event.action not in _NOTHING_TO_PORTS
+
+
 def parse(line: bytes) -> EngineEvent | None:
     """One line of the stream; None for one that is no event or makes no sense.
 
@@ -82,7 +112,7 @@ async def events(
     ask = http.send(h11.Request(method="GET", target=path, headers=headers))
     writer.write((ask or b"") + (http.send(h11.EndOfMessage()) or b""))
     await writer.drain()
-    buffer = bytearray()
+    lines = _Lines()
     while True:
         try:
             event = http.next_event()
@@ -102,14 +132,38 @@ async def events(
                 raise StreamEnded(f"the engine answered HTTP {event.status_code}")
             answered()
         elif isinstance(event, h11.Data):
-            buffer += event.data
-            *lines, rest = bytes(buffer).split(b"\n")
-            buffer = bytearray(rest)
-            if len(buffer) > MAX_LINE:
-                raise StreamEnded(f"an event has more than {MAX_LINE} bytes")
-            for line in lines:
+            for line in lines.feed(event.data):
                 parsed = parse(line)
                 if parsed:
                     yield parsed
         elif isinstance(event, h11.EndOfMessage | h11.ConnectionClosed):
             raise StreamEnded("the engine ended it", clean=True)
+
+
+class _Lines:
+    """Whole lines out of pieces. Of a line beyond the bound an event without a name is made."""
+
+    def __init__(self) -> None:
+        self._rest = bytearray()
+        self._skipping = False
+
+    def feed(self, piece: bytes) -> list[bytes]:
+        head, *others = piece.split(b"\n")
+        found = []
+        self._put(head)
+        for other in others:
+            found.append(_TOO_LONG if self._skipping else bytes(self._rest))
+            self._rest.clear()
+            self._skipping = False
+            self._put(other)
+        return found
+
+    def _put(self, data: bytes) -> None:
+        if self._skipping or len(self._rest) + len(data) > MAX_LINE:
+            self._skipping = True
+            self._rest.clear()
+        else:
+            self._rest += data
+
+
+_TOO_LONG = b'{"Type":"","Action":"too long","Actor":{"ID":""}}'

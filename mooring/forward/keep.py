@@ -5,11 +5,14 @@ Every file is bounded, and after a crash at any moment it is the old one or the 
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import threading
 from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 import structlog
@@ -23,8 +26,6 @@ log = structlog.get_logger(__name__)
 MAX_RECORDS = 200
 MAX_HISTORY = 1000
 MAX_STICKY = 2000
-
-Item = TypeVar("Item")
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -46,6 +47,7 @@ class _Sticky(msgspec.Struct):
 
 
 class _Kept(msgspec.Struct):
+    host: str = ""
     since: int | None = None
     """Of the last event, in nanoseconds by the remote Docker's clock."""
     sticky: list[_Sticky] = []
@@ -56,13 +58,17 @@ class _Kept(msgspec.Struct):
 class Keep:
     """A remote host's folder. The methods touch the disk only in ``save``."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, host: str = "") -> None:
         self.folder = folder
+        self.host = host
         self.since: int | None = None
         self.sticky: dict[tuple[str, str, int], int] = {}
         self.records: deque[StreamRecord] = deque(maxlen=MAX_RECORDS)
         self.history: deque[Moment] = deque(maxlen=MAX_HISTORY)
         self.dirty = False
+        self._writing = threading.Lock()
+        self._numbers = itertools.count(1)
+        self._written = 0
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._load()
@@ -84,7 +90,7 @@ class Keep:
             kept = msgspec.json.decode(self.file.read_bytes(), type=_Kept)
         except FileNotFoundError:
             return
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             aside = self.file.with_suffix(".bad")
             os.replace(self.file, aside)
             log.warning("state_unreadable", path=str(aside), reason=str(error))
@@ -110,19 +116,64 @@ class Keep:
             self.dirty = True
 
     def save(self) -> None:
-        """Write what changed. Raises OSError."""
+        """Write what changed; from the event loop's own thread. Raises OSError."""
+        write = self.changes()
+        if write:
+            write()
+
+    def changes(self) -> Callable[[], None] | None:
+        """What writes all that is known now, from any thread; None when nothing changed.
+
+        It raises OSError, and then there are changes still.
+        """
         if not self.dirty:
-            return
+            return None
         kept = _Kept(
+            self.host,
             self.since,
             [_Sticky(*key, port) for key, port in self.sticky.items()],
             list(self.records),
             list(self.history),
         )
-        new = self.file.with_suffix(".new")
-        new.write_bytes(msgspec.json.encode(kept))
-        os.replace(new, self.file)
         self.dirty = False
+        number = next(self._numbers)
+
+        def write() -> None:
+            with self._writing:
+                if number < self._written:
+                    return
+                try:
+                    new = self.file.with_suffix(".new")
+                    new.write_bytes(msgspec.json.encode(kept))
+                    os.replace(new, self.file)
+                except OSError:
+                    self.dirty = True
+                    raise
+                self._written = number
+
+        return write
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a folder says of a host, for a reader beside the one whose folder it is."""
+
+    host: str
+    records: tuple[StreamRecord, ...] = ()
+    history: tuple[Moment, ...] = ()
+
+
+def read(state_dir: Path) -> list[Kept]:
+    """What is kept of every host; changes nothing. Raises ``MooringError``."""
+    found = []
+    try:
+        for file in sorted((state_dir / "hosts").glob("*/kept.json")):
+            kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
+            found.append(Kept(kept.host or file.parent.name, (*kept.records,), (*kept.history,)))
+    except (OSError, ValueError) as error:
+        why = why_os(error) if isinstance(error, OSError) else f"it is not as expected: {error}"
+        raise MooringError(f"reading the state folder {state_dir}", why) from error
+    return found
 
 
 def folder_of(state_dir: Path, address: Address) -> Path:

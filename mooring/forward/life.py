@@ -28,13 +28,16 @@ class Life:
 
 
 def to(life: Life, state: LinkState, now: float, detail: str = "") -> Life:
-    """The link enters a state of its way up: connecting, verifying, syncing, live, suspect."""
+    """The link enters a state of its way up: connecting, verifying, syncing, live, suspect.
+
+    A suspicion that was cleared does not make a link a new one: it stays live since it first was.
+    """
     if state is LinkState.CONNECTING:
-        return replace(
-            life, state=state, since=now, generation=life.generation + 1, detail=life.detail
-        )
+        # Why the last one was lost is the news until this one is made.
+        generation = life.generation + 1
+        return replace(life, state=state, since=now, live_since=None, generation=generation)
     live = life.live_since
-    if state is LinkState.LIVE and (life.state is not LinkState.SUSPECT or live is None):
+    if state is LinkState.LIVE and live is None:
         live = now
     return replace(life, state=state, since=now, live_since=live, detail=detail)
 

@@ -13,6 +13,11 @@ from mooring.core.errors import MooringError
 from mooring.forward.address import Address
 from mooring.model.forward import Target
 
+OPEN_WITHIN = 3.0
+"""Seconds after which a channel that has not opened speaks for a link that hangs."""
+OUTPUT = 64 * 1024
+"""Bytes that are kept of each of a remote command's outputs."""
+
 
 class Lost(MooringError):
     """The link failed or can't be made now; it is tried again."""
@@ -80,6 +85,7 @@ class Reader(Protocol):
 class Writer(Protocol):
     def write(self, data: bytes, /) -> None: ...
     async def drain(self) -> None: ...
+    def write_eof(self) -> None: ...
     def close(self) -> None: ...
 
 
@@ -125,7 +131,8 @@ Connect: TypeAlias = Callable[[Address, Options], Awaitable[Transport]]
 class Gate:
     """Where a connection waits for a link: the one that is live, or the next one.
 
-    ``generation`` grows with each link that is let through.
+    ``generation`` grows with each link that is let through, and when one that was suspected turns
+    out to be good: whoever waits for another tries it once more.
     """
 
     generation: int = 0

@@ -18,14 +18,15 @@ import structlog
 from mooring.core.errors import why_os
 from mooring.core.tasks import Tasks
 from mooring.forward.plan import Plan
-from mooring.forward.transport import Gate, Lost, Refused, Tally
-from mooring.forward.udp import Relay
-from mooring.forward.whose import holder
+from mooring.forward.transport import Gate, Lost, Refused, Tally, Transport
+from mooring.forward.udp import Port, Relay
+from mooring.forward.whose import holders
 from mooring.model.forward import Place, Wanted
 
 log = structlog.get_logger(__name__)
 
-_NO_MORE_FILES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_ONE_CLIENT = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EINTR})
+"""What accepting says of one client that was gone before it was accepted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,17 @@ class Listener:
     socket: socket.socket
     tally: Tally = field(default_factory=Tally)
     task: asyncio.Task[None] | None = None
-    relay: Relay | None = None
+    udp: Port | None = None
+
+
+@dataclass(slots=True)
+class Counts:
+    """Connections of all listeners since the start, for the metrics."""
+
+    waited: int = 0
+    """That found no link and were held."""
+    failed: int = 0
+    """That were reset: refused by the remote side, held for too long, or one too many."""
 
 
 class Tunnels:
@@ -72,6 +83,10 @@ class Tunnels:
         self._clock = clock
         self._listeners: dict[Place, Listener] = {}
         self._held = 0
+        self._closed = False
+        self._relay = Relay(gate)
+        self._relaying: asyncio.Task[None] | None = None
+        self.counts = Counts()
 
     @property
     def actual(self) -> dict[Place, Wanted]:
@@ -89,26 +104,35 @@ class Tunnels:
 
     async def apply(self, plan: Plan) -> dict[Place, str]:
         """Close, retarget, open. Answers the places that could not be opened, and why."""
-        for place in plan.close:
-            await self._close(place)
+        if self._closed:
+            return {}
+        await self._close(plan.close)
         for want in plan.retarget:
             listener = self._listeners[want.place]
-            listener.want = want
-            if listener.relay:
-                listener.relay.lead_to(want.target)
-            log.info("forward_retargeted", place=str(want.place), container=want.container)
+            old, listener.want = listener.want.target, want
+            if listener.udp:
+                listener.udp.target = want.target
+            if old != want.target:
+                log.info(
+                    "forward_retargeted",
+                    place=str(want.place),
+                    target=str(want.target),
+                    container=want.container,
+                )
         failed = {}
         for want in plan.open:
             try:
                 self._open(want)
             except OSError as error:
-                failed[want.place] = await _why(want.place, error)
-        return failed
+                failed[want.place] = error
+        taken = [place for place, error in failed.items() if error.errno == errno.EADDRINUSE]
+        who = await asyncio.to_thread(holders, taken) if taken else {}
+        return {place: _why(place, error, who.get(place)) for place, error in failed.items()}
 
     async def close(self) -> None:
-        """Let every port go. Connections that are being carried end with their owner's tasks."""
-        for place in list(self._listeners):
-            await self._close(place)
+        """Let every port go, for good. Connections that are carried end with the owner's tasks."""
+        self._closed = True
+        await self._close(tuple(self._listeners))
 
     # --- listening
 
@@ -131,28 +155,33 @@ class Tunnels:
         if kind == socket.SOCK_STREAM:
             listener.task = self._tasks.start(f"accept {place}", self._accept(listener))
         else:
-            listener.relay = Relay(listening, want.target, self._gate, listener.tally)
-            listener.task = self._tasks.start(f"relay {place}", listener.relay.run())
+            listener.udp = Port(listening, want.target, listener.tally)
+            listener.task = self._tasks.start(f"receive {place}", self._relay.serve(listener.udp))
+            if not self._relaying:
+                self._relaying = self._tasks.start("udp", self._relay.run())
         self._listeners[place] = listener
         log.info(
             "forward_opened",
             place=str(place),
-            target=f"{want.target.host}:{want.target.port}",
+            target=str(want.target),
             container=want.container,
         )
 
-    async def _close(self, place: Place) -> None:
-        listener = self._listeners.pop(place)
-        if listener.task:
-            listener.task.cancel()
-            await asyncio.wait([listener.task])
-        listener.socket.close()
-        log.info(
-            "forward_closed",
-            place=str(place),
-            container=listener.want.container,
-            connections=listener.tally.connections,
-        )
+    async def _close(self, places: tuple[Place, ...]) -> None:
+        listeners = [self._listeners.pop(place) for place in places]
+        tasks = [listener.task for listener in listeners if listener.task]
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+        for listener in listeners:
+            listener.socket.close()
+            log.info(
+                "forward_closed",
+                place=str(listener.want.place),
+                container=listener.want.container,
+                connections=listener.tally.connections,
+            )
 
     async def _accept(self, listener: Listener) -> None:
         loop = asyncio.get_running_loop()
@@ -160,13 +189,11 @@ class Tunnels:
             try:
                 client, _ = await loop.sock_accept(listener.socket)
             except OSError as error:
-                if error.errno in _NO_MORE_FILES:
+                if error.errno not in _ONE_CLIENT:
+                    # Out of descriptors or memory: others may give some back.
                     log.warning("accept_failed", place=str(listener.want.place), why=why_os(error))
                     await asyncio.sleep(0.1)
-                # Any other concerns one client that was gone before it was accepted.
                 continue
-            client.setblocking(False)
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             listener.tally.connections += 1
             self._tasks.start(f"client of {listener.want.place}", self._serve(listener, client))
 
@@ -178,33 +205,46 @@ class Tunnels:
         after = 0
         patience = asyncio.get_running_loop().time() + self._limits.hold
         try:
+            client.setblocking(False)
+            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while True:
-                if self._gate.link is None and self._held >= self._limits.held:
-                    raise Refused("holding a connection", f"{self._held} wait already")
-                self._held += 1
-                try:
-                    async with asyncio.timeout_at(patience):
-                        link, after = await self._gate.next(after)
-                finally:
-                    self._held -= 1
+                link, after = await self._wait(after, patience)
                 try:
                     await link.carry(client, listener.want.target, listener.tally)
                     return
                 except Lost as error:
                     self._trouble(str(error))
-        except TimeoutError:
-            listener.tally.detail = f"the link was not back within {self._limits.hold:g} s"
-            _refuse(client)
         except Refused as error:
             listener.tally.refused += 1
             listener.tally.detail = str(error)
+            self.counts.failed += 1
             log.info("connection_refused", place=str(listener.want.place), why=error.why)
             _refuse(client)
         except asyncio.CancelledError:
             client.close()
             raise
+        except OSError as error:
+            # Of this client's socket: it was gone before it was served.
+            log.debug("client_gone", place=str(listener.want.place), why=why_os(error))
+            client.close()
         finally:
             listener.tally.active -= 1
+
+    async def _wait(self, after: int, patience: float) -> tuple[Transport, int]:
+        """The link, at once or when it is there. Raises ``Refused`` when that takes too long."""
+        if self._gate.link is None or self._gate.generation <= after:
+            if self._held >= self._limits.held:
+                raise Refused("holding a connection for the link", f"{self._held} wait already")
+            self.counts.waited += 1
+        self._held += 1
+        try:
+            async with asyncio.timeout_at(patience):
+                return await self._gate.next(after)
+        except TimeoutError:
+            why = f"it was not back within {self._limits.hold:g} s"
+            raise Refused("holding a connection for the link", why) from None
+        finally:
+            self._held -= 1
 
 
 def _refuse(client: socket.socket) -> None:
@@ -214,10 +254,9 @@ def _refuse(client: socket.socket) -> None:
         client.close()
 
 
-async def _why(place: Place, error: OSError) -> str:
+def _why(place: Place, error: OSError, who: str | None) -> str:
     """Why a place can't be listened on, and what to do."""
     if error.errno == errno.EADDRINUSE:
-        who = await asyncio.to_thread(holder, place)
         return f"{place} is taken by {who or 'another program'}: end it, or use --remap"
     if error.errno in (errno.EACCES, errno.EPERM):
         return (

@@ -61,11 +61,11 @@ def wanted(
             continue
         since = started.get(container.id, container.created_at or 0.0)
         for port in _published(container.ports):
-            if not _allowed(container, port, rules):
+            if left_out(container, port, rules):
                 continue
             if port.protocol not in ("tcp", "udp"):
                 unmet.append(
-                    _unmet(container, port, f"{port.protocol} can't be forwarded over SSH")
+                    _unmet(container, port, since, f"{port.protocol} can't be forwarded over SSH")
                 )
                 continue
             claims += _claims(container, port, since, rules, sticky)
@@ -132,7 +132,8 @@ def _settle(claims: list[Wanted]) -> tuple[list[Wanted], list[Unmet]]:
         by_place[claim.place].append(claim)
     kept, lost = [], []
     for place, rivals in by_place.items():
-        rivals.sort(key=lambda c: (not c.alias, c.since, c.container_id))
+        # Down to the target, so that two looks at the same choose the same.
+        rivals.sort(key=lambda c: (not c.alias, c.since, c.container_id, _by_target(c.target)))
         winner = rivals.pop()
         kept.append(winner)
         for loser in rivals:
@@ -147,9 +148,15 @@ def _settle(claims: list[Wanted]) -> tuple[list[Wanted], list[Unmet]]:
                     loser.container,
                     ForwardState.CONFLICT,
                     detail,
+                    loser.since,
                 )
             )
     return kept, lost
+
+
+def _by_target(target: Target) -> tuple[bool, str, int]:
+    """Of one container's own, the one that listens everywhere or on loopback is the last."""
+    return target.host == "127.0.0.1", target.host, target.port
 
 
 def remembered(sticky: Sticky, wish: Wish) -> dict[tuple[str, str, int], int]:
@@ -164,13 +171,14 @@ def remembered(sticky: Sticky, wish: Wish) -> dict[tuple[str, str, int], int]:
 # --- rules
 
 
-def _allowed(container: Container, port: PublishedPort, rules: Rules) -> bool:
-    def fits(pattern: str) -> bool:
-        return _fits(pattern, container, port)
-
-    if any(map(fits, rules.exclude)):
-        return False
-    return not rules.include or any(map(fits, rules.include))
+def left_out(container: Container, port: PublishedPort, rules: Rules) -> str | None:
+    """Why the rules leave a port out, in words; None when they let it in."""
+    for pattern in rules.exclude:
+        if _fits(pattern, container, port):
+            return f"--exclude {pattern} leaves it out"
+    if rules.include and not any(_fits(p, container, port) for p in rules.include):
+        return f"--include {' --include '.join(rules.include)} does not name it"
+    return None
 
 
 def _fits(pattern: str, container: Container, port: PublishedPort) -> bool:
@@ -185,7 +193,7 @@ def _fits(pattern: str, container: Container, port: PublishedPort) -> bool:
     return fnmatchcase(container.name, pattern)
 
 
-def _unmet(container: Container, port: PublishedPort, detail: str) -> Unmet:
+def _unmet(container: Container, port: PublishedPort, since: float, detail: str) -> Unmet:
     return Unmet(
         port.protocol,
         port.host_port or 0,
@@ -193,4 +201,5 @@ def _unmet(container: Container, port: PublishedPort, detail: str) -> Unmet:
         container.name,
         ForwardState.UNSUPPORTED,
         detail,
+        since,
     )

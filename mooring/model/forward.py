@@ -42,6 +42,9 @@ class Target:
     host: str
     port: int
 
+    def __str__(self) -> str:
+        return _joined(self.host, self.port)
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -52,9 +55,17 @@ class Place:
     ip: str
     port: int
 
+    @property
+    def address(self) -> str:
+        return _joined(self.ip, self.port)
+
     def __str__(self) -> str:
-        shown = f"[{self.ip}]" if ":" in self.ip else self.ip
-        return f"{shown}:{self.port}/{self.protocol}"
+        return f"{self.address}/{self.protocol}"
+
+
+def _joined(host: str, port: int) -> str:
+    """``127.0.0.1:80``, ``[::1]:80``."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +93,8 @@ class Unmet:
     container: str
     state: ForwardState
     detail: str
+    since: float = 0.0
+    """When its container started, in seconds since the epoch."""
 
 
 @dataclass(frozen=True, slots=True)
