@@ -125,7 +125,7 @@ def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:
     """What went wrong most often in these records."""
     bad = [r for r in records if not r.clean]
     if not bad:
-        ended = f"{len(records)} event streams ended in the last hour, all of them cleanly"
+        ended = f"event streams that ended in the last hour: {len(records)}, each cleanly"
         none = "no event stream has ended in the last hour"
         return Pattern.HEALTHY, (ended if records else none,)
     by_pattern: dict[Pattern, list[StreamRecord]] = {}
@@ -133,7 +133,7 @@ def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:
         by_pattern.setdefault(_SPEAKS_FOR.get(record.ended_by, Pattern.UNKNOWN), []).append(record)
     pattern, its = max(by_pattern.items(), key=lambda found: (len(found[1]), _ended(found[1][-1])))
     worst = max(its, key=lambda r: r.consecutive_failures)
-    evidence = [f"{len(its)} of the last {len(records)} event streams ended so: {_words(its[-1])}"]
+    evidence = [f"of the last {len(records)} event streams {len(its)} ended so: {_words(its[-1])}"]
     if worst.consecutive_failures > 1:
         evidence.append(f"up to {worst.consecutive_failures} failures in a row")
     idle = sorted(r.idle_ms for r in its)[len(its) // 2] / 1000

@@ -42,7 +42,7 @@ def to(life: Life, state: LinkState, now: float, detail: str = "") -> Life:
     return replace(life, state=state, since=now, live_since=live, detail=detail)
 
 
-def lost(life: Life, now: float, detail: str, *, blocked: bool = False) -> Life:
+def lost(life: Life, now: float, detail: str = "", *, blocked: bool = False) -> Life:
     """The link, or the try to make it, failed.
 
     Failures in a row are counted until the link was live for long enough; the first failure of

@@ -137,9 +137,12 @@ def _settle(claims: list[Wanted]) -> tuple[list[Wanted], list[Unmet]]:
         winner = rivals.pop()
         kept.append(winner)
         for loser in rivals:
-            if loser.alias or loser.container_id == winner.container_id:
+            same = loser.container_id == winner.container_id
+            if loser.alias or (same and loser.container_port == winner.container_port):
                 continue
             detail = f"{place} goes to {winner.container}, which started later"
+            if same:
+                detail = f"{place} goes to its port {winner.container_port}"
             lost.append(
                 Unmet(
                     place.protocol,
