@@ -12,11 +12,11 @@ import structlog
 
 from mooring.forward import life as lives
 from mooring.forward.diagnose import Pattern
-from mooring.forward.keep import Keep, Moment
+from mooring.forward.keep import Keep
 from mooring.forward.life import Life
 from mooring.forward.news import News
 from mooring.forward.stream import Stream
-from mooring.model.forward import Drop, Forward, LinkState, RemoteHost
+from mooring.model.forward import Drop, Forward, LinkState, Moment, RemoteHost
 
 log = structlog.get_logger(__name__)
 
@@ -43,10 +43,10 @@ class Counts:
 class Condition:
     """One host's. ``clock`` gives seconds since the epoch."""
 
-    def __init__(self, host: str, keep: Keep, clock: Callable[[], float]) -> None:
+    def __init__(self, host: str, keep: Keep, news: News, clock: Callable[[], float]) -> None:
         self.host = host
         self.clock = clock
-        self.news = News()
+        self.news = news
         """Tells whenever there would be something new to see."""
         self.counts = Counts()
         self.life = Life(since=clock())

@@ -19,24 +19,13 @@ import structlog
 
 from mooring.core.errors import MooringError, why_os
 from mooring.forward.address import Address
-from mooring.model.forward import StreamRecord
+from mooring.model.forward import Moment, StreamRecord
 
 log = structlog.get_logger(__name__)
 
 MAX_RECORDS = 200
 MAX_HISTORY = 1000
 MAX_STICKY = 2000
-
-
-class Moment(msgspec.Struct, frozen=True):
-    """Something that happened to a forward or to the link."""
-
-    at: float
-    what: str
-    """opened, closed, retargeted, conflict, link_live, link_lost, …"""
-    place: str = ""
-    container: str = ""
-    detail: str = ""
 
 
 class _Sticky(msgspec.Struct):

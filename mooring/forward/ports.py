@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import structlog
 
-from mooring.forward.keep import Keep, Moment
+from mooring.forward.keep import Keep
 from mooring.forward.plan import Plan, plan
 from mooring.forward.seats import Seat
 from mooring.forward.tunnels import Listener, Tunnels
 from mooring.forward.wanted import Rules, Wish, remembered, wanted
 from mooring.model.container import Container
-from mooring.model.forward import Forward, ForwardState, Place, Wanted
+from mooring.model.forward import Forward, ForwardState, Moment, Place, Wanted
 
 log = structlog.get_logger(__name__)
 

@@ -15,13 +15,14 @@ from typing import Any
 import structlog
 
 from mooring.core.docker import Client, EngineError
-from mooring.core.errors import MooringError, why_os
+from mooring.core.errors import MooringError, UsageError, why_os
 from mooring.core.tasks import Tasks
 from mooring.forward import life as lives
 from mooring.forward.address import Address
 from mooring.forward.condition import Condition
 from mooring.forward.diagnose import Diagnosis, Look, Pattern, diagnose
 from mooring.forward.keep import Keep
+from mooring.forward.news import News
 from mooring.forward.ports import Ports
 from mooring.forward.remote_docker import find
 from mooring.forward.seats import Seat, Seats
@@ -62,14 +63,16 @@ class Remote:
         connect: Connect,
         keep: Keep,
         seat: Seat | None = None,
+        news: News | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        """``seat`` and ``news`` are for several hosts in one process."""
         self.address = address
         self.settings = settings
         self.keep = keep
         self.hurry = asyncio.Event()
         """Set it to retry at once: the network is back, or somebody asks."""
-        self.condition = Condition(str(address), keep, clock)
+        self.condition = Condition(str(address), keep, news or News(), clock)
         self._connect = connect
         self._pace = settings.pace
         self._gate = Gate()
@@ -230,8 +233,10 @@ class Remote:
                 version = await Client(where, opener, deadline=self._pace.probe).version()
                 self.condition.docker = f"{version.kind} {version.version} at {where}"
                 return Docker(opener, where, version.spoken, self._pace)
-            except EngineError as error:
-                if error.state is EngineState.DENIED:
+            except UsageError as error:
+                raise Blocked(error.attempted, error.why, error.remedy) from error
+            except (EngineError, Refused) as error:
+                if isinstance(error, EngineError) and error.state is EngineState.DENIED:
                     raise Blocked(error.attempted, error.why, error.remedy) from error
                 failures += 1
                 await self._docker_fails(link, error, failures, LinkState.VERIFYING)

@@ -134,6 +134,18 @@ class StreamRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Moment:
+    """Something that happened to a forward or to the link."""
+
+    at: float
+    what: str
+    """opened, closed, retargeted, conflict, link_live, link_lost, link_blocked."""
+    place: str = ""
+    container: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Drop:
     """The last loss of the link."""
 

@@ -9,8 +9,8 @@ import pytest
 from mooring.core.errors import MooringError
 from mooring.forward import keep
 from mooring.forward.address import parse
-from mooring.forward.keep import MAX_HISTORY, MAX_RECORDS, MAX_STICKY, Keep, Moment, folder_of
-from mooring.model.forward import StreamRecord
+from mooring.forward.keep import MAX_HISTORY, MAX_RECORDS, MAX_STICKY, Keep, folder_of
+from mooring.model.forward import Moment, StreamRecord
 
 RECORD = StreamRecord(1.0, 2.0, None, 3, 4.0, 5.0, True, 0, "stop")
 
