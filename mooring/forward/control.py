@@ -55,9 +55,7 @@ class Control:
         listening = doors.listen(self.path)
         try:
             async with Tasks("control") as tasks:
-                loop = asyncio.get_running_loop()
-                while True:
-                    client, _ = await loop.sock_accept(listening)
+                async for client in doors.clients(listening):
                     tasks.start("client", self._serve(client))
         finally:
             doors.leave(self.path, listening)

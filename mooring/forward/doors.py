@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import stat
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import structlog
+
 from mooring.core.errors import MooringError, why_os
+
+log = structlog.get_logger(__name__)
 
 LONGEST = 103
 """Bytes of a socket's path that every system takes (108 on Linux, 104 on macOS, with the NUL)."""
@@ -46,6 +52,20 @@ def listen(path: Path) -> socket.socket:
     finally:
         os.umask(before)
     return listening
+
+
+async def clients(listening: socket.socket) -> AsyncIterator[socket.socket]:
+    """Whoever connects, without end."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            client, _ = await loop.sock_accept(listening)
+        except OSError as error:
+            # Out of descriptors or memory: others may give some back.
+            log.warning("accept_failed", socket=listening.getsockname(), why=why_os(error))
+            await asyncio.sleep(0.1)
+            continue
+        yield client
 
 
 def leave(path: Path, listening: socket.socket) -> None:
