@@ -197,7 +197,7 @@ def _keys(host: Host, config: Mapping[str, list[str]], environ: Mapping[str, str
     agent, in_agent = _agent(config, environ)
     named = [host.identity] if host.identity else []
     files = named or [Path(f).expanduser() for f in config.get("identityfile", [])]
-    checks = [check for check in _each_key(files, bool(named), in_agent)]
+    checks = list(_each_key(files, bool(named), in_agent))
     if not any(check.verdict is Verdict.FINE for check in checks) and not in_agent:
         usual = ", ".join(f.name for f in files) or "none"
         checks.append(
