@@ -7,6 +7,7 @@ is not known here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
@@ -144,7 +145,9 @@ def ask(folder: Path, name: str, *, within: float = 10.0, **more: Any) -> Any:
         connection.settimeout(within)
         try:
             connection.connect(str(path))
-            connection.sendall(msgspec.json.encode({"ask": name, **more}) + b"\n")
+            with contextlib.suppress(BrokenPipeError):
+                # One asker too many is answered before it has asked.
+                connection.sendall(msgspec.json.encode({"ask": name, **more}) + b"\n")
             line = _line(connection)
         except (FileNotFoundError, ConnectionRefusedError) as error:
             raise NotRunning(
