@@ -74,14 +74,11 @@ def denied(
 
 # --- what ssh says on its standard error
 
-_BLOCKED = (
-    re.compile(r"Too many authentication failures"),
-    re.compile(r"Bad (configuration option|owner or permissions|SSH2)"),
-    re.compile(r"terminating, \d+ bad configuration"),
-    re.compile(r"Unable to negotiate with"),
-    re.compile(r"Can't open user config file"),
-    re.compile(r"Load key \S+"),
+_BLOCKED = re.compile(
+    r".*( line \d+: |Too many authentication failures|Bad (owner or permissions|SSH2)|"
+    r"Unable to negotiate with|Can't open user config file|Load key \S+).*"
 )
+"""Lines that tell what a person must do; the first of them is the one that counts."""
 _NOISE = re.compile(
     r"^(@+|Warning: Permanently added|debug\d: |\*\* |Killed by signal|mux_|channel \d+: )"
 )
@@ -112,10 +109,10 @@ def from_ssh(address: Address, options: Options, said: Sequence[str]) -> Blocked
             f"see why by hand: {hand.replace('ssh', 'ssh -v', 1)}; a key that needs a passphrase "
             "must be in an SSH agent: ssh-add",
         )
-    attempted, last = f"connecting to {address}", last_words(said)
-    if any(pattern.search(text) for pattern in _BLOCKED):
-        return Blocked(attempted, last, f"see: {hand}")
-    return Lost(attempted, last or "ssh ended without a word")
+    attempted = f"connecting to {address}"
+    if found := _BLOCKED.search(text):
+        return Blocked(attempted, found[0].strip(), f"see: {hand}")
+    return Lost(attempted, last_words(said) or "ssh ended without a word")
 
 
 def last_words(said: Sequence[str]) -> str:

@@ -143,6 +143,7 @@ class Link:
                 await self._connection.wait_closed()
         except TimeoutError:
             self._connection.abort()
+        await self._guard.settle()
 
     def _why_dead(self) -> str:
         """Why the link is gone; empty while it is not."""
@@ -196,7 +197,8 @@ def _discard(task: asyncio.Task[tuple[Any, Any]]) -> None:
 
 def _keep_short(connection: asyncssh.SSHClientConnection) -> None:
     own = connection.get_extra_info("socket")
-    if own is not None and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+    tcp = own is not None and own.family in (socket.AF_INET, socket.AF_INET6)
+    if tcp and hasattr(socket, "TCP_NOTSENT_LOWAT"):
         own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 

@@ -7,11 +7,9 @@ files is done in a thread.
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 import re
 import socket
-import struct
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +21,8 @@ import structlog
 from mooring.core.errors import why_os
 from mooring.forward import blocked
 from mooring.forward.address import Address
+from mooring.forward.identity import State, look_at
+from mooring.forward.proxy import Proxy
 from mooring.forward.transport import Blocked, Lost, Options
 
 log = structlog.get_logger(__name__)
@@ -45,6 +45,7 @@ class Guard(asyncssh.SSHClient):
 
     def __init__(self) -> None:
         self.untrusted: asyncssh.SSHKey | None = None
+        self.proxy: Proxy | None = None
         self.why = ""
         self.gone = asyncio.Event()
 
@@ -57,6 +58,11 @@ class Guard(asyncssh.SSHClient):
     def connection_lost(self, exc: Exception | None) -> None:
         self.why = words(exc) if exc else "it was closed"
         self.gone.set()
+
+    async def settle(self) -> None:
+        """What the connection went through ends with it."""
+        if self.proxy is not None:
+            await self.proxy.end()
 
 
 @dataclass(slots=True)
@@ -75,6 +81,8 @@ class _Plan:
     keys: list[Path] = field(default_factory=list)
     locked: list[Path] = field(default_factory=list)
     """Private keys that need a passphrase."""
+    command: str = ""
+    """The user's ProxyCommand."""
 
     @property
     def known_as(self) -> str:
@@ -106,27 +114,34 @@ async def _log_in(
             tunnel, _ = await _log_in(jump, options, tunnel, depth + 1)
     guard = Guard()
     try:
+        if plan.command:
+            guard.proxy, plan.arguments["sock"] = await Proxy.start(plan.command)
         connection = await asyncssh.connect(
             address.host,
             client_factory=lambda: guard,
             tunnel=tunnel,
+            proxy_command=None,
             **plan.arguments,
         )
     except Exception as error:
-        if tunnel is not None:
-            tunnel.abort()
+        await _give_up(tunnel, guard)
         explained = await _explain(plan, guard, error)
         if explained is None:
             raise
         raise explained from error
     except BaseException:
-        if tunnel is not None:
-            tunnel.abort()
+        await _give_up(tunnel, guard)
         raise
     if tunnel is not None:
         # It ends with the connection that goes through it.
         connection.set_tunnel(tunnel)
     return connection, guard
+
+
+async def _give_up(tunnel: asyncssh.SSHClientConnection | None, guard: Guard) -> None:
+    if tunnel is not None:
+        tunnel.abort()
+    await guard.settle()
 
 
 # --- what is known before connecting
@@ -224,14 +239,8 @@ def _choose_way(plan: _Plan, config: _Config) -> None:
         # `Host *` with a ProxyJump is meant for all but the jump host itself.
         if hops[-1].host not in (plan.address.host, plan.host):
             plan.jumps = hops
-        plan.arguments["proxy_command"] = None
     elif command.lower() != "none":
-        # By a shell, as ssh does it.
-        plan.arguments["proxy_command"] = [os.environ.get("SHELL", "/bin/sh"), "-c", command]
-        if not re.search(r"[;&|<>]", command):
-            plan.arguments["proxy_command"][-1] = f"exec {command}"
-    else:
-        plan.arguments["proxy_command"] = None
+        plan.command = command
 
 
 def _hop(text: str, address: Address) -> Address:
@@ -261,14 +270,14 @@ def _choose_keys(plan: _Plan, config: _Config) -> None:
         candidates = [Path("~/.ssh", name).expanduser() for name in _USUAL_KEYS]
     identities: list[bytes] = []
     for path in candidates:
-        state, public = _look_at(path)
+        state, public = look_at(path)
         if public is not None:
             identities.append(public)
-        if state == "usable":
+        if state is State.USABLE:
             plan.keys.append(path)
-        elif state == "locked":
+        elif state is State.LOCKED:
             plan.locked.append(path)
-        elif state == "broken" and plan.options.identity is not None:
+        elif state is State.BROKEN and plan.options.identity is not None:
             raise Blocked(
                 f"preparing to connect to {plan.address}",
                 f"{path} is not a private key that can be read",
@@ -280,44 +289,6 @@ def _choose_keys(plan: _Plan, config: _Config) -> None:
     # With those that are locked: an empty list would stand for the usual places.
     plan.arguments["client_keys"] = [str(path) for path in (*plan.keys, *plan.locked)]
     plan.arguments["ignore_encrypted"] = True
-
-
-def _look_at(path: Path) -> tuple[str, bytes | None]:
-    """Whether a private key can be used, and its public half, by which an agent knows it."""
-    public: bytes | None = None
-    try:
-        key = asyncssh.read_private_key(path)
-        return "usable", key.public_data
-    except asyncssh.KeyImportError as error:
-        state = "locked" if "passphrase" in str(error).lower() else "broken"
-        public = _clear_half(path.read_bytes())
-    except OSError:
-        state = "missing"
-    for name in (path.with_name(path.name + ".pub"), path):
-        if public is None:
-            try:
-                public = asyncssh.read_public_key(name).public_data
-            except (OSError, asyncssh.KeyImportError):
-                continue
-    return state, public
-
-
-def _clear_half(data: bytes) -> bytes | None:
-    """The public half in OpenSSH's private format, where it is not encrypted (PROTOCOL.key)."""
-    try:
-        inner = base64.b64decode(b"".join(data.strip().splitlines()[1:-1]), validate=True)
-    except ValueError:
-        return None
-    magic = b"openssh-key-v1\0"
-    if not inner.startswith(magic):
-        return None
-    at, part = len(magic), b""
-    for before in (0, 0, 0, 4):  # cipher, KDF, its options; how many keys there are
-        (size,) = struct.unpack_from("!I", inner, at + before)
-        at += before + 4
-        part = inner[at : at + size]
-        at += size
-    return part
 
 
 # --- why it failed
@@ -350,7 +321,8 @@ async def _explain(plan: _Plan, guard: Guard, error: Exception) -> Blocked | Los
                 f"{error.reason}; tried: {', '.join(tried)}",
                 "name the right key: --identity FILE",
             )
-        return Lost(attempted, words(error))
+        said = guard.proxy.said if guard.proxy else ""
+        return Lost(attempted, words(error) + (f" (its ProxyCommand: {said})" if said else ""))
     if isinstance(error, asyncssh.ChannelOpenError):
         return Lost(attempted, f"the jump host can't reach it: {error.reason}")
     if isinstance(error, OSError):

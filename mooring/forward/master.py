@@ -21,7 +21,6 @@ from pathlib import Path
 import structlog
 
 from mooring.core.errors import why_os
-from mooring.core.tasks import Tasks
 from mooring.forward import blocked, mux
 from mooring.forward.address import Address
 from mooring.forward.mux import Answer, Kind, WrongAnswer
@@ -32,6 +31,10 @@ log = structlog.get_logger(__name__)
 PREFIX = "mooring-ssh-"
 _SAID = 100
 """Lines of its standard error that are kept."""
+_LONGEST = 500
+"""Letters of a line that are kept."""
+_LAST_WORDS_WITHIN = 0.1
+_PIECE = 4096
 _POLL = 0.01
 _END_WITHIN = 1.0
 
@@ -74,6 +77,7 @@ class Control:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self._loop = asyncio.get_running_loop()
+        self._received = b""
 
     @classmethod
     async def open(cls, path: Path) -> Control:
@@ -98,6 +102,10 @@ class Control:
         return control
 
     async def ask(self, message: bytes, descriptors: Sequence[int] = ()) -> Answer:
+        await self.send(message, descriptors)
+        return await self.read()
+
+    async def send(self, message: bytes, descriptors: Sequence[int] = ()) -> None:
         await self._loop.sock_sendall(self.socket, message)
         for descriptor in descriptors:
             while True:
@@ -106,65 +114,86 @@ class Control:
                     break
                 except BlockingIOError:
                     await asyncio.sleep(_POLL)
-        return await self.read()
 
     async def read(self) -> Answer:
-        """The next message. Raises ConnectionError at the end."""
-        size = mux.length(await self._exactly(4))
-        return mux.answer(await self._exactly(size))
+        """The next message; ConnectionError at the end. May be cancelled and called again."""
+        await self._have(4)
+        size = 4 + mux.length(self._received[:4])
+        await self._have(size)
+        body, self._received = self._received[4:size], self._received[size:]
+        return mux.answer(body)
 
     async def ended(self) -> None:
         """Wait until the master has closed it: what was asked for is over."""
         with contextlib.suppress(ConnectionError):
-            while await self._loop.sock_recv(self.socket, 4096):
+            while await self._loop.sock_recv(self.socket, _PIECE):
                 pass
 
-    async def _exactly(self, size: int) -> bytes:
-        data = b""
-        while len(data) < size:
-            more = await self._loop.sock_recv(self.socket, size - len(data))
+    async def _have(self, size: int) -> None:
+        while len(self._received) < size:
+            more = await self._loop.sock_recv(self.socket, _PIECE)
             if not more:
                 raise ConnectionResetError("the ssh master has ended the conversation")
-            data += more
-        return data
+            self._received += more
 
     def close(self) -> None:
         self.socket.close()
 
 
-class Master:
-    """A running ``ssh -M`` that is logged in."""
+class Master(asyncio.SubprocessProtocol):
+    """A running ``ssh -M``.
 
-    def __init__(self, address: Address, folder: Path, process: asyncio.subprocess.Process) -> None:
+    Its standard error is read as it comes, not by a task: a line that was written before an
+    answer on the control socket is there before that answer is acted on.
+    """
+
+    def __init__(self, address: Address, folder: Path) -> None:
         self.address = address
         self.folder = folder
         self.control = folder / "control"
         self.said: deque[str] = deque(maxlen=_SAID)
         self.gone = asyncio.Event()
-        self._process = process
-        self._tasks = Tasks(f"ssh {address.host}")
-        self._tasks.start("master", self._listen())
+        self._process: asyncio.SubprocessTransport | None = None
+        self._line = b""
+        self._exited = False
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.get_pid()
 
     @property
     def why(self) -> str:
         """Why it ended."""
         return blocked.last_words(list(self.said)) or "ssh has ended"
 
-    async def _listen(self) -> None:
-        stderr = self._process.stderr
-        assert stderr is not None
-        while True:
-            try:
-                line = await stderr.readline()
-            except ValueError:
-                # A line without end; ssh writes none.
-                continue
-            if not line:
-                break
-            self.said.append(line.decode(errors="replace").rstrip()[:500])
-            log.debug("ssh_said", host=self.address.host, line=self.said[-1])
-        await self._process.wait()
+    # What asyncio calls
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self._process = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        *lines, self._line = (self._line + data).split(b"\n")
+        self._line = self._line[:_LONGEST]
+        for line in lines:
+            text = line.decode(errors="replace").rstrip()[:_LONGEST]
+            self.said.append(text)
+            log.debug("ssh_said", host=self.address.host, line=text)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        if self._exited:
+            self.gone.set()
+
+    def process_exited(self) -> None:
+        # Its last words may still come; a child of its own may hold the pipe open for ever.
+        self._exited = True
+        asyncio.get_running_loop().call_later(_LAST_WORDS_WITHIN, self.gone.set)
+
+    def connection_lost(self, exc: Exception | None) -> None:
         self.gone.set()
+
+    # What we do
 
     async def ready(self, options: Options) -> None:
         """Wait until it is logged in. Raises ``Blocked`` and ``Lost``."""
@@ -190,14 +219,14 @@ class Master:
             control.close()
 
     async def end(self) -> None:
-        if self._process.returncode is None:
+        if self._process is not None:
             # Killed, since one that is stopped would not see a milder signal.
             with contextlib.suppress(ProcessLookupError):
                 self._process.kill()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_END_WITHIN):
                     await self.gone.wait()
-        await self._tasks.end()
+            self._process.close()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
 
 
@@ -212,6 +241,7 @@ async def start(address: Address, options: Options) -> Master:
         raise Blocked(attempted, "there is no program ssh here", "install OpenSSH's client")
     await sweep()
     folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    master = Master(address, folder)
     try:
         config = folder / "config"
         config.write_text(_config(options))
@@ -221,7 +251,8 @@ async def start(address: Address, options: Options) -> Master:
             command += ["-p", str(address.port)]
         if address.user is not None:
             command += ["-l", address.user]
-        process = await asyncio.create_subprocess_exec(
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: master,
             *command,
             "--",
             address.host,
@@ -230,15 +261,10 @@ async def start(address: Address, options: Options) -> Master:
             stderr=asyncio.subprocess.PIPE,
             start_new_session=True,
         )
-    except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise Lost(attempted, f"ssh can't be started: {why_os(error)}") from error
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
-    master = Master(address, folder, process)
-    try:
         await master.ready(options)
+    except OSError as error:
+        await master.end()
+        raise Lost(attempted, f"ssh can't be started: {why_os(error)}") from error
     except BaseException:
         await master.end()
         raise

@@ -21,7 +21,7 @@ from mooring.forward import master as masters
 from mooring.forward import mux
 from mooring.forward.address import Address
 from mooring.forward.master import Control, Master
-from mooring.forward.mux import Kind, WrongAnswer
+from mooring.forward.mux import Answer, Kind, WrongAnswer
 from mooring.forward.transport import (
     OPEN_WITHIN,
     OUTPUT,
@@ -39,6 +39,7 @@ log = structlog.get_logger(__name__)
 
 _PIECE = 64 * 1024
 _ALIVE_WITHIN = 1.0
+_PROBE = 5.0
 
 
 async def connect(address: Address, options: Options) -> OpenSsh:
@@ -77,8 +78,8 @@ class OpenSsh:
 
         with _pairs(2) as ((out, their_out), (err, their_err)), _nothing() as nothing:
             theirs = (nothing, their_out.fileno(), their_err.fileno())
-            request = mux.session(1, command)
-            async with self._asked(attempted, request, theirs, deadline) as control:
+            async with self._greeted(attempted) as control:
+                await self._ask(attempted, control, mux.session(1, command), theirs, deadline)
                 their_out.close()
                 their_err.close()
                 shown, said = await asyncio.gather(collect(out), collect(err))
@@ -97,8 +98,9 @@ class OpenSsh:
             _nothing() as nothing,
         ):
             theirs = (their_in.fileno(), their_out.fileno(), nothing)
-            control = await self._ask(attempted, mux.session(1, command), theirs, OPEN_WITHIN)
+            control = await self._greet(attempted)
             kept.callback(control.close)
+            await self._ask(attempted, control, mux.session(1, command), theirs, OPEN_WITHIN)
             reader, from_them = await asyncio.open_connection(sock=read.dup())
             kept.callback(from_them.close)
             _, to_them = await asyncio.open_connection(sock=write.dup())
@@ -110,8 +112,9 @@ class OpenSsh:
         if path not in self._paths:
             local = str(self._master.folder / f"{len(self._paths)}.sock")
             request = mux.forward_path(1, local, path)
-            async with self._asked(attempted, request, (), OPEN_WITHIN):
-                self._paths[path] = local
+            async with self._greeted(attempted) as control:
+                await self._ask(attempted, control, request, (), OPEN_WITHIN)
+            self._paths[path] = local
         try:
             async with asyncio.timeout(OPEN_WITHIN):
                 reader, writer = await unix(self._paths[path])
@@ -147,9 +150,11 @@ class OpenSsh:
         A remote side that ends its data ends the connection: OpenSSH forwards descriptors so.
         """
         attempted = f"connecting to {target.host}:{target.port} on {self._host}"
-        request = mux.stdio_forward(1, target.host, target.port)
-        theirs = (client.fileno(), client.fileno())
-        async with self._asked(attempted, request, theirs, OPEN_WITHIN) as control:
+        async with self._greeted(attempted) as control:
+            answer = await self._hand_over(attempted, control, client, target)
+            if answer.kind in (Kind.FAILURE, Kind.DENIED):
+                await self._check(attempted)
+                raise self._refused(attempted, answer.reason)
             tally.bytes_in = tally.bytes_out = None
             whole = False
             try:
@@ -162,6 +167,28 @@ class OpenSsh:
                     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
                 client.close()
 
+    async def _hand_over(
+        self, attempted: str, control: Control, client: socket.socket, target: Target
+    ) -> Answer:
+        """Give the client's socket to the master, and hear whether the remote side has connected.
+
+        A master that has not answered yet may do so at any time, and reads from the client then.
+        So it is waited for as long as the link is good, and else ended before the client is
+        given back.
+        """
+        request = mux.stdio_forward(1, target.host, target.port)
+        theirs = (client.fileno(), client.fileno())
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(OPEN_WITHIN):
+                    return await control.ask(request, theirs)
+            with contextlib.suppress(Refused):
+                await self.run("true", deadline=_PROBE)
+            return await control.read()
+        except (Lost, OSError, WrongAnswer) as error:
+            await self._master.end()
+            raise Lost(attempted, self._why()) from error
+
     async def lost(self) -> str:
         await self._master.gone.wait()
         return self._master.why
@@ -173,43 +200,39 @@ class OpenSsh:
     # --- asking the master
 
     @contextlib.asynccontextmanager
-    async def _asked(
-        self, attempted: str, request: bytes, descriptors: Sequence[int], within: float
-    ) -> AsyncIterator[Control]:
-        control = await self._ask(attempted, request, descriptors, within)
+    async def _greeted(self, attempted: str) -> AsyncIterator[Control]:
+        """A control connection. What is asked on it ends with it."""
+        control = await self._greet(attempted)
         try:
             yield control
         finally:
             control.close()
 
-    async def _ask(
-        self, attempted: str, request: bytes, descriptors: Sequence[int], within: float
-    ) -> Control:
-        """Ask, and have it granted. Raises ``Refused`` and ``Lost``.
-
-        What nobody waits for any more ends with the control connection.
-        """
+    async def _greet(self, attempted: str) -> Control:
         if self._closing or self._master.gone.is_set():
             raise Lost(attempted, self._why())
-        control = None
+        try:
+            async with asyncio.timeout(OPEN_WITHIN):
+                return await Control.open(self._master.control)
+        except TimeoutError as error:
+            raise Lost(attempted, "the ssh master does not answer") from error
+        except (OSError, WrongAnswer) as error:
+            raise Lost(attempted, self._why()) from error
+
+    async def _ask(
+        self, attempted: str, control: Control, request: bytes, theirs: Sequence[int], within: float
+    ) -> None:
+        """Ask, and have it granted. Raises ``Refused`` and ``Lost``."""
         try:
             async with asyncio.timeout(within):
-                control = await Control.open(self._master.control)
-                answer = await control.ask(request, descriptors)
-            if answer.kind in (Kind.FAILURE, Kind.DENIED):
-                control.close()
-                await self._check(attempted)
-                raise self._refused(attempted, answer.reason)
+                answer = await control.ask(request, theirs)
         except TimeoutError as error:
-            _close(control)
             raise Lost(attempted, f"no answer within {within:g} s") from error
         except (OSError, WrongAnswer) as error:
-            _close(control)
             raise Lost(attempted, self._why()) from error
-        except asyncio.CancelledError:
-            _close(control)
-            raise
-        return control
+        if answer.kind in (Kind.FAILURE, Kind.DENIED):
+            await self._check(attempted)
+            raise self._refused(attempted, answer.reason)
 
     def _why(self) -> str:
         return "it is being closed" if self._closing else self._master.why
@@ -265,11 +288,6 @@ def _nothing() -> Iterator[int]:
     """Where nothing comes from and everything is lost in."""
     with Path(os.devnull).open("r+b", buffering=0) as file:
         yield file.fileno()
-
-
-def _close(control: Control | None) -> None:
-    if control is not None:
-        control.close()
 
 
 # --- streams

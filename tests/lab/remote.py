@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.lab.engine import Dockerd
 from tests.lab.netns import PREFIX, Namespace, _check, _libc, namespace
 from tests.parts import need
@@ -355,3 +357,10 @@ def _listeners(folder: Path) -> Iterator[int]:
                 continue
             if b"sshd" in shown and f"{folder}/".encode() in shown:
                 yield int(entry.name)
+
+
+@pytest.fixture
+def remote() -> Iterator[RemoteHost]:
+    """A remote host, for one test; the test itself is where its client is."""
+    with remote_host() as host, entered(host.client):
+        yield host
