@@ -64,6 +64,8 @@ class Condition:
         log.info(f"link_{state}", host=self.host, generation=self.life.generation, **shown)
         if state is LinkState.LIVE:
             self._keep.note(Moment(self.clock(), "link_live", detail=self.docker[:MAX_DETAIL]))
+        if state is LinkState.STOPPED:
+            self._keep.note(Moment(self.clock(), "stopped"))
         self.news.tell()
 
     def lose(self, detail: str, pattern: Pattern, *, blocked: bool = False) -> None:
@@ -103,7 +105,7 @@ class Condition:
         record = stream.record(self._unclean)
         self._unclean = record.consecutive_failures
         self._keep.record(record)
-        log.info("events_ended", ended_by=record.ended_by, events=record.events)
+        log.info("events_ended", host=self.host, ended_by=record.ended_by, events=record.events)
 
     def host_with(self, forwards: tuple[Forward, ...]) -> RemoteHost:
         return RemoteHost(

@@ -84,6 +84,8 @@ class Remote:
         self._link: Transport | None = None
         self._gone: asyncio.Task[str] | None = None
         self._docker: Docker | None = None
+        self.docker_socket: str | None = None
+        """Where the remote's Docker listens there, as last found; None for no Unix socket."""
 
     async def run(self) -> None:
         """Link, list, watch, until cancelled; let every port go at the end."""
@@ -153,11 +155,10 @@ class Remote:
         self._watch.trust()
         async with Tasks("link") as tasks:
             gone = self._gone = tasks.start("lost", link.lost())
-            self.condition.to(LinkState.VERIFYING)
-            await self._still_there(link)
-            # What is forwarded already needs no Docker.
+            # What is forwarded already needs no Docker, and whoever is held waits for no more.
             self._gate.open(link)
             self.condition.came_back()
+            self.condition.to(LinkState.VERIFYING)
             docker = await self._find_docker(link)
             while True:
                 self._docker = docker
@@ -232,6 +233,8 @@ class Remote:
                 opener, where = await find(link, self.settings.docker_host)
                 version = await Client(where, opener, deadline=self._pace.probe).version()
                 self.condition.docker = f"{version.kind} {version.version} at {where}"
+                unix = where.startswith("unix://")
+                self.docker_socket = where.removeprefix("unix://") if unix else None
                 return Docker(opener, where, version.spoken, self._pace)
             except UsageError as error:
                 raise Blocked(error.attempted, error.why, error.remedy) from error
@@ -302,7 +305,7 @@ class Remote:
     def nudge(self, why: str) -> None:
         """Something happened to this machine: try at once, and see whether the link is good."""
         self.hurry.set()
-        self._suspect(why)
+        self._watch.look(why)
 
     def status(self) -> RemoteHost:
         """The host as it is now: the listeners that there really are, and what can't be."""

@@ -187,7 +187,7 @@ class Site:
         async def docker(asked: dict[str, Any]) -> Any:
             chosen = self._chosen(asked)
             return {
-                str(remote.address): local.url
+                str(remote.address): {"local": local.url, "remote": remote.docker_socket}
                 for remote, local in zip(self.remotes, self.dockers, strict=True)
                 if remote in chosen
             }

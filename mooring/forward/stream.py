@@ -73,7 +73,7 @@ def how(name: str, part: asyncio.Task[object]) -> tuple[str, str, bool]:
     if isinstance(error, StreamEnded):
         return name, str(error), error.clean
     if error is None:
-        return name, str(part.result() or name), name == "slept"
+        return name, str(part.result() or name), name in ("slept", "asked")
     if isinstance(error, MooringError | OSError):
         return name, str(error), False
     raise error

@@ -70,6 +70,7 @@ class Watch:
         self._pace = pace
         self._dirty = asyncio.Event()
         self._suspicion: asyncio.Queue[str] = asyncio.Queue(1)
+        self._wish: asyncio.Queue[str] = asyncio.Queue(1)
         self._heard_at: float | None = None
         self._set_aside = 0
 
@@ -78,10 +79,16 @@ class Watch:
         if self._suspicion.empty():
             self._suspicion.put_nowait(why)
 
+    def look(self, why: str) -> None:
+        """Somebody wishes to know whether the link is good."""
+        if self._wish.empty():
+            self._wish.put_nowait(why)
+
     def trust(self) -> None:
         """There is a new link: what was suspected of the old one is no news."""
-        if not self._suspicion.empty():
-            self._suspicion.get_nowait()
+        for queue in (self._suspicion, self._wish):
+            if not queue.empty():
+                queue.get_nowait()
 
     async def until_wrong(self, stream: Stream, docker: Docker, gone: asyncio.Task[str]) -> None:
         """Follow, list, ping until something is wrong, or the link is ``gone``.
@@ -103,6 +110,7 @@ class Watch:
                     "ping_failed": tasks.start("ping", self._ping_for_ever(docker)),
                     "slept": tasks.start("clock", slept()),
                     "suspected": tasks.start("suspicion", self._suspicion.get()),
+                    "asked": tasks.start("wish", self._wish.get()),
                 }
                 await asyncio.wait([gone, *parts.values()], return_when=asyncio.FIRST_COMPLETED)
                 ended = [how(name, part) for name, part in parts.items() if part.done()]
@@ -176,6 +184,6 @@ class Watch:
 
     async def _ping_for_ever(self, docker: Docker) -> None:
         while True:
-            await asyncio.sleep(self._pace.ping_every)
             self._condition.ping_ms = await docker.ping()
             self._condition.seen_steady()
+            await asyncio.sleep(self._pace.ping_every)

@@ -139,7 +139,7 @@ class Moment:
 
     at: float
     what: str
-    """opened, closed, retargeted, conflict, link_live, link_lost, link_blocked."""
+    """opened, closed, retargeted, conflict, link_live, link_lost, link_blocked, stopped."""
     place: str = ""
     container: str = ""
     detail: str = ""

@@ -431,7 +431,7 @@ async def test_what_came_and_went_is_remembered_over_a_restart_of_ours(lab: Lab)
     await asyncio.wait([lab.task])
     kept = [(m.what, m.place) for m in Keep(lab.folder / "state").history]
     place = f"127.0.0.1:{port}/tcp"
-    assert kept == [("opened", place), ("link_live", ""), ("closed", place)]
+    assert kept == [("opened", place), ("link_live", ""), ("closed", place), ("stopped", "")]
 
 
 async def test_rules_leave_ports_out(lab: Lab) -> None:

@@ -275,7 +275,8 @@ async def test_the_diagnosis_the_history_and_dockers_socket_are_told_for_each_ho
     histories = await lab.ask("history", limit=5)
     assert histories[0]["history"][-1]["what"] == "link_live"
     sockets = await lab.ask("docker", host="b")
-    assert sockets == {"ssh://b": f"unix://{lab.folder}/hosts/b/docker.sock"}
+    local = f"unix://{lab.folder}/hosts/b/docker.sock"
+    assert sockets == {"ssh://b": {"local": local, "remote": "/var/run/docker.sock"}}
     reader, writer = await asyncio.open_unix_connection(f"{lab.folder}/hosts/b/docker.sock")
     writer.write(b"GET /version HTTP/1.1\r\n\r\n")
     assert b"20.10.24" in await reader.read()
