@@ -81,6 +81,7 @@ class Remote:
         seat = seat or Seats().take(str(address))
         self.ports = Ports(self.tunnels, settings.rules, keep, seat, self._pace.linger, clock)
         self._watch = Watch(self.condition, self.ports, keep, self._pace)
+        self._stopping = False
         self._link: Transport | None = None
         self._gone: asyncio.Task[str] | None = None
         self._docker: Docker | None = None
@@ -95,6 +96,7 @@ class Remote:
             try:
                 await asyncio.get_running_loop().create_future()
             finally:
+                self._stopping = True
                 await self.tunnels.close()
                 self.condition.to(LinkState.STOPPED)
                 self.keep.save()
@@ -116,7 +118,9 @@ class Remote:
             finally:
                 self._gate.shut()
                 self._link = self._gone = self._docker = None
-                await self._close(link)
+                closing = self._tasks.start("close", self._close(link))
+                if self._stopping:
+                    await closing
         except Blocked as error:
             self.condition.lose(str(error), Pattern.AUTHENTICATION, blocked=True)
         except Silent as error:
@@ -143,6 +147,7 @@ class Remote:
             await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
 
     async def _close(self, link: Transport) -> None:
+        """Close a link; one through which nothing comes any more takes its time."""
         try:
             async with asyncio.timeout(self._pace.close):
                 await link.close()
