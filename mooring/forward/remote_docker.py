@@ -70,6 +70,9 @@ async def find(transport: Transport, asked: str | None = None) -> tuple[Opener, 
         raise _denied(place, place.shut[0])
     if path in place.shut:
         raise _denied(place, path)
+    if not sockets:
+        # The program there may know of a place that we don't.
+        return await _by_command(transport, [None], place)
     try:
         return await _by_socket(transport, sockets, place)
     except Refused as refused:
@@ -78,8 +81,7 @@ async def find(transport: Transport, asked: str | None = None) -> tuple[Opener, 
         try:
             return await _by_command(transport, [f"unix://{path}" for path in sockets], place)
         except Refused as error:
-            why = f"{refused.why}; {error.why}"
-            raise Refused(refused.attempted, why, error.remedy or refused.remedy) from error
+            raise _nobody(place, f"{refused.why}; {error.why}") from error
 
 
 def _path(url: str) -> str | None:
@@ -165,7 +167,7 @@ async def _look(transport: Transport, path: str | None) -> Place | None:
     return place
 
 
-def _denied(place: Place, path: str | None) -> Blocked:
+def _denied(place: Place, path: str) -> Blocked:
     user, host = place.user or "USER", place.host or "the remote host"
     return Blocked(
         f"opening {path} on {host}",
@@ -190,34 +192,42 @@ async def _by_socket(
             refusals.append(f"{path}: {error.why}")
             continue
         writer.close()
-        log.info("docker_found", path=path, way="streamlocal")
+        log.info("docker_found", at=path, way="streamlocal")
         return _opener(partial(transport.open_unix, path)), f"unix://{path}"
     raise _nobody(place, "; ".join(refusals))
 
 
-async def _by_command(transport: Transport, urls: list[str], place: Place) -> tuple[Opener, str]:
+async def _by_command(
+    transport: Transport, urls: Sequence[str | None], place: Place
+) -> tuple[Opener, str]:
     """Through a program there that joins its standard input and output with the engine."""
     failures = []
     for url in urls:
         for program in place.programs:
             command = dial(program, url)
             ran = await transport.run(f"{command} </dev/null", deadline=DEADLINE)
+            name = url or f"{program} system dial-stdio"
             if ran.status == 0:
-                log.info("docker_found", url=url, way=f"{program} system dial-stdio")
-                return _opener(partial(transport.open_process, command)), url
+                log.info("docker_found", at=name, way=f"{program} system dial-stdio")
+                return _opener(partial(transport.open_process, command)), name
             last = _last(ran)
             if "permission denied" in last.lower():
-                raise _denied(place, _path(url) or url)
+                raise _denied(place, name)
             failures.append(f"{program} system dial-stdio: {last}")
+    if not place.here:
+        failures.insert(
+            0, f"there is none of the usual sockets: {', '.join(USUAL)}, the user's own"
+        )
     if not place.programs:
         failures.append("there is no docker command there to reach it otherwise")
     raise _nobody(place, "; ".join(failures))
 
 
-def dial(program: str, url: str) -> str:
+def dial(program: str, url: str | None) -> str:
     """The remote command that joins its standard input and output with the engine."""
     variable = "DOCKER_HOST" if program == "docker" else "CONTAINER_HOST"
-    return f"env {variable}={shlex.quote(url)} {program} system dial-stdio"
+    where = f"env {variable}={shlex.quote(url)} " if url else ""
+    return f"{where}{program} system dial-stdio"
 
 
 def _opener(opening: Callable[[], Awaitable[Stream]]) -> Opener:
@@ -239,7 +249,7 @@ def _nobody(place: Place, why: str) -> Refused:
     host = place.host or "the remote host"
     return Refused(
         f"looking for Docker on {host}",
-        why or f"there is none of the usual sockets ({', '.join(USUAL)}, or the user's own)",
+        why,
         "start it there (sudo systemctl start docker), or say where it listens: "
         "--docker-host unix:///PATH",
     )
