@@ -32,7 +32,9 @@ class Address:
 
 def parse(text: str) -> Address:
     """The address in ``ssh://[user@]host[:port]``. Raises ``UsageError`` that names the fault."""
-    attempted = f"reading the remote host {text[:200]!r}"
+    # A password that somebody gave is not for the log.
+    shown = re.sub(r":[^:/@]*@", ":…@", text[:200])
+    attempted = f"reading the remote host {shown!r}"
     scheme, colon, rest = text.partition("://")
     if not colon:
         raise UsageError(attempted, "expected ssh://USER@HOST[:PORT]", _EXAMPLE)
@@ -148,6 +150,18 @@ def bind(text: str) -> str:
             f"expected an IP address{name}",
             "such as --bind 127.0.0.1; --bind 0.0.0.0 lets other machines in",
         ) from None
+
+
+def meant(text: str) -> str:
+    """A local port, in plain digits, or a container's name. Raises ``UsageError``."""
+    if text.isdigit():
+        port = _port(text)
+        if port is None:
+            raise UsageError(f"reading the port {text[:50]!r}", "expected one from 1 to 65535")
+        return str(port)
+    if not 0 < len(text) <= 253:
+        raise UsageError("reading what is meant", "expected a port or a container's name")
+    return text
 
 
 def docker_host(text: str) -> str:

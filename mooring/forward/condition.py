@@ -10,8 +10,9 @@ from dataclasses import dataclass, field, replace
 
 import structlog
 
+from mooring.core.errors import MooringError
 from mooring.forward import life as lives
-from mooring.forward.diagnose import Pattern
+from mooring.forward.diagnose import Look, Pattern
 from mooring.forward.keep import Keep
 from mooring.forward.life import Life
 from mooring.forward.news import News
@@ -53,6 +54,8 @@ class Condition:
         self.docker = ""
         """What Docker is and where, or why it does not answer."""
         self.ping_ms: float | None = None
+        self.fault: MooringError | None = None
+        """Why the link was lost last."""
         self._drop: Drop | None = None
         self._keep = keep
         self._unclean = 0
@@ -68,8 +71,10 @@ class Condition:
             self._keep.note(Moment(self.clock(), "stopped"))
         self.news.tell()
 
-    def lose(self, detail: str, pattern: Pattern, *, blocked: bool = False) -> None:
+    def lose(self, error: MooringError, pattern: Pattern, *, blocked: bool = False) -> None:
         """The link is lost, or could not be made."""
+        detail = str(error)
+        self.fault = error
         was_up = self.life.live_since is not None
         again = self.life.detail == detail
         self.life = lives.lost(self.life, self.clock(), detail, blocked=blocked)
@@ -106,6 +111,14 @@ class Condition:
         self._unclean = record.consecutive_failures
         self._keep.record(record)
         log.info("events_ended", host=self.host, ended_by=record.ended_by, events=record.events)
+
+    def look(self) -> Look:
+        """What a diagnosis knows without trying anything."""
+        detail, remedy = self.life.detail, ""
+        if self.fault and detail == str(self.fault):
+            detail = f"{self.fault.attempted}: {self.fault.why}"
+            remedy = self.fault.remedy
+        return Look(self.life.state, detail, remedy, now=self.clock())
 
     def host_with(self, forwards: tuple[Forward, ...]) -> RemoteHost:
         return RemoteHost(

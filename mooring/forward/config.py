@@ -59,7 +59,8 @@ def read(text: str, name: str, resolve: Callable[[str], Address]) -> tuple[Host,
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         why, spot = _syntax(str(error), text)
-        raise Bad(name, spot, why, "it is a TOML file: see https://toml.io") from None
+        remedy = 'texts stand in quotes, such as address = "ssh://deploy@build.example"'
+        raise Bad(name, spot, why, remedy) from None
     return _Reader(name, _spots(text), resolve).hosts(found)
 
 
@@ -114,7 +115,9 @@ class _Reader:
             way = ("host", number)
             host = self._host(table, way, defaults)
             if any(host.address == other.address for other in hosts):
-                raise self._bad((*way, "address"), f"{host.address} is named twice")
+                raise self._bad(
+                    (*way, "address"), f"{host.address} is named twice", "name each host once"
+                )
             hosts.append(host)
         return tuple(hosts)
 

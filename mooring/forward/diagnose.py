@@ -30,6 +30,9 @@ class Look:
 
     state: LinkState
     detail: str = ""
+    """Why it is in that state."""
+    remedy: str = ""
+    """What is known to help against that."""
     ssh_ms: float | None = None
     """How long a command took over the link."""
     docker_ms: float | None = None
@@ -97,8 +100,12 @@ def diagnose(records: Sequence[StreamRecord], look: Look) -> Diagnosis:
     """Name what is wrong now, else what went wrong lately, else that nothing did."""
     now = _now(look)
     if now is not None:
-        return Diagnosis(now[0], now[1], _ADVICE[now[0]])
+        remedy = (look.remedy,) if look.remedy else ()
+        return Diagnosis(now[0], now[1], remedy + _ADVICE[now[0]])
     recent = [r for r in records if look.now - _ended(r) <= LATELY][-RECENT:]
+    if not recent and look.state is LinkState.STOPPED:
+        nothing = "it does not run, and nothing was recorded in the last hour"
+        return Diagnosis(Pattern.UNKNOWN, (nothing,), ("start it, and ask again",))
     pattern, evidence = _lately(recent)
     if pattern is Pattern.HEALTHY:
         evidence = (*_live(look), *evidence)

@@ -122,13 +122,13 @@ class Remote:
                 if self._stopping:
                     await closing
         except Blocked as error:
-            self.condition.lose(str(error), Pattern.AUTHENTICATION, blocked=True)
+            self.condition.lose(error, Pattern.AUTHENTICATION, blocked=True)
         except Silent as error:
-            self.condition.lose(str(error), Pattern.STALE_LINK)
+            self.condition.lose(error, Pattern.STALE_LINK)
         except EngineError as error:
-            self.condition.lose(str(error), Pattern.DOCKER_SILENT)
+            self.condition.lose(error, Pattern.DOCKER_SILENT)
         except MooringError as error:
-            self.condition.lose(str(error), Pattern.NETWORK)
+            self.condition.lose(error, Pattern.NETWORK)
 
     async def _wait(self) -> None:
         life = self.condition.life
@@ -318,8 +318,7 @@ class Remote:
 
     async def diagnose(self) -> Diagnosis:
         """The pattern in the records and in a live look; changes nothing."""
-        life = self.condition.life
-        look = Look(life.state, life.detail, now=self.condition.clock())
+        look = self.condition.look()
         if self._link is not None:
             look = await self._look(self._link, look)
         return diagnose(list(self.keep.records), look)

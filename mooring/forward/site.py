@@ -17,6 +17,7 @@ import structlog
 from mooring import __version__
 from mooring.core.errors import MooringError, UsageError
 from mooring.core.tasks import Tasks
+from mooring.forward.address import meant
 from mooring.forward.config import Host
 from mooring.forward.control import Control
 from mooring.forward.explain import Explanation, View, explain, reached
@@ -236,8 +237,6 @@ def _limit(asked: dict[str, Any], usual: int) -> int:
 
 def _what(asked: dict[str, Any]) -> str:
     what = asked.get("what")
-    if not isinstance(what, str) or not 0 < len(what) <= 253:
+    if not isinstance(what, str):
         raise UsageError("reading what is meant", "expected a port or a container's name")
-    if what.isdigit() and not (what.isascii() and 0 < int(what) < 65536):
-        raise UsageError(f"reading the port {what!r}", "expected one from 1 to 65535")
-    return what
+    return meant(what)

@@ -114,6 +114,14 @@ def test_the_remotes_client_alive_interval_is_advised_for_a_stale_link() -> None
 
 def test_records_alone_are_enough_when_nothing_runs() -> None:
     assert diagnose([record("link_silent")], STOPPED).pattern is Pattern.STALE_LINK
-    found = diagnose([], STOPPED)
-    assert found.pattern is Pattern.HEALTHY
-    assert found.evidence == ("no event stream has ended in the last hour",)
+
+
+def test_of_a_host_that_nobody_looks_at_nothing_is_claimed() -> None:
+    assert diagnose([], STOPPED).pattern is Pattern.UNKNOWN
+    assert diagnose([record("eof", ago=4000)], STOPPED).pattern is Pattern.UNKNOWN
+    assert diagnose([], FINE).pattern is Pattern.HEALTHY
+
+
+def test_what_is_known_to_help_comes_first() -> None:
+    look = Look(LinkState.BLOCKED, "the host key has changed", "ssh-keygen -R build")
+    assert diagnose([], look).advice[0] == "ssh-keygen -R build"

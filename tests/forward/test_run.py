@@ -132,6 +132,7 @@ async def test_the_port_of_a_container_that_stopped_is_let_go_after_a_moment(lab
 
 
 async def test_a_container_that_crashes_and_restarts_at_once_keeps_its_port(lab: Lab) -> None:
+    lab.settings = replace(lab.settings, pace=replace(QUICK, linger=1.0))
     port = lab.publish("web")
     await lab.live()
     before = lab.remote.tunnels.listeners

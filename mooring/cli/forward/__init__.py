@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from cyclopts import App
 
+from mooring.cli.forward.options import COMMANDS
 from mooring.cli.forward.run import run
 
 app = App(
@@ -16,7 +17,8 @@ app = App(
     "`mooring forward ssh://USER@HOST` is short for `mooring forward run ssh://USER@HOST`.",
 )
 app.command(run)
-for _name in ("status", "wait", "explain", "diagnose", "history", "retry", "env", "doctor"):
-    app.command(f"mooring.cli.forward.{_name}:{_name}")
+for _name in COMMANDS:
+    if _name not in ("run", "service"):
+        app.command(f"mooring.cli.forward.{_name}:{_name}")
 app.command("mooring.cli.forward.service:app", name="service")
 app.default(run)

@@ -21,7 +21,11 @@ class BoundedLog(io.TextIOBase):
         try:
             self._file = self._open()
         except OSError as error:
-            raise UsageError(f"opening the log {path}", why_os(error), "see --log-file") from None
+            raise UsageError(
+                f"opening the log {path}",
+                why_os(error),
+                "name a file that can be written with --log-file",
+            ) from None
 
     def _open(self) -> io.FileIO:
         descriptor = os.open(

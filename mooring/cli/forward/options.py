@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,9 +13,13 @@ from cyclopts import Parameter, validators
 from mooring.core.errors import UsageError, why_os
 from mooring.core.places import default_data_dir
 from mooring.forward import address, config, contexts
+from mooring.forward.address import Address
 from mooring.forward.config import Host
 
 MAX_CONFIG = 1024 * 1024
+COMMANDS = (
+    "run", "status", "wait", "explain", "diagnose", "history", "retry", "env", "doctor", "service",
+)  # fmt: skip
 
 StateDir = Annotated[
     Path | None,
@@ -106,14 +111,16 @@ def hosts_of(names: tuple[str, ...], options: Options) -> tuple[Host, ...]:
         )
     for number, host in enumerate(hosts):
         if any(host.address == other.address for other in hosts[:number]):
-            raise UsageError("reading the remote hosts", f"{host.address} is named twice")
+            raise UsageError(
+                "reading the remote hosts", f"{host.address} is named twice", "name each host once"
+            )
         _check_files(host)
     return tuple(hosts)
 
 
 def _host(name: str, options: Options) -> Host:
     return Host(
-        contexts.resolve(name),
+        _address(name),
         bind=address.bind(options.bind),
         transport=options.transport,
         identity=_absolute(options.identity),
@@ -123,6 +130,18 @@ def _host(name: str, options: Options) -> Host:
         exclude=tuple(map(address.pattern, options.exclude)),
         remap=address.remaps([address.remap(text) for text in options.remap]),
     )
+
+
+def _address(name: str) -> Address:
+    try:
+        return contexts.resolve(name)
+    except UsageError as error:
+        # The short form takes any word for a host, so a command that was misspelt comes here.
+        command = difflib.get_close_matches(name, COMMANDS, 1)
+        if command and "://" not in name:
+            remedy = f"did you mean: mooring forward {command[0]}?"
+            raise UsageError(error.attempted, error.why, remedy) from None
+        raise
 
 
 def _absolute(path: Path | None) -> Path | None:
@@ -135,9 +154,9 @@ def _from_file(file: Path) -> tuple[Host, ...]:
         with file.expanduser().open("rb") as opened:
             data = opened.read(MAX_CONFIG + 1)
     except OSError as error:
-        raise UsageError(attempted, why_os(error), "see --config") from None
+        raise UsageError(attempted, why_os(error), "name a file that can be read") from None
     if len(data) > MAX_CONFIG:
-        raise UsageError(attempted, f"it has more than {MAX_CONFIG} bytes", "see --config")
+        raise UsageError(attempted, f"it has more than {MAX_CONFIG} bytes", "split the hosts")
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
@@ -154,7 +173,10 @@ def _check_files(host: Host) -> None:
         try:
             path.open("rb").close()
         except OSError as error:
-            what = "the key" if option == "--identity" else "the known hosts"
+            what = "the private key" if option == "--identity" else "the known hosts"
+            usual = "~/.ssh/id_ed25519" if option == "--identity" else "~/.ssh/known_hosts"
             raise UsageError(
-                f"reading {what} {path} of {host.address}", why_os(error), f"see {option}"
+                f"reading {what} {path} for {host.address}",
+                why_os(error),
+                f"name a file that is there, such as {option} {usual}",
             ) from None

@@ -66,6 +66,9 @@ def run(
         logging.set_up(log_level, log_format)
         stack.enter_context(_alone(folder))
         _more_files()
+        for host in chosen:
+            if host.bind in ("0.0.0.0", "::"):
+                log.warning("open_to_others", host=str(host.address), bind=host.bind)
         site = _site(chosen, folder)
         _greet(chosen, folder, shown=state_dir is not None)
         settle()

@@ -91,9 +91,10 @@ def _host(host: RemoteHost) -> list[RenderableType]:
     if host.detail and not linked:
         parts.append(f"  {escape(host.detail)}")
     if drop := host.last_drop:
-        lasted = "and still is" if drop.seconds is None else f"for {_seconds(drop.seconds)}"
-        pattern = drop.pattern.replace("_", " ")
-        parts.append(f"  [dim]was away at {when(drop.at)} {lasted}: {pattern}[/dim]")
+        away = f"away since {when(drop.at)}"
+        if drop.seconds is not None:
+            away = f"was away at {when(drop.at)} for {tables.duration(drop.seconds * 1000)}"
+        parts.append(f"  [dim]{away}: {drop.pattern.replace('_', ' ')}[/dim]")
     if not host.forwards:
         known = host.state in (LinkState.LIVE, LinkState.SUSPECT)
         parts.append("  no container publishes a port" if known else "  nothing is forwarded")
@@ -111,10 +112,6 @@ def _head(host: RemoteHost) -> str:
     if host.consecutive_failures > 1:
         words.append(f"{host.consecutive_failures} failures in a row")
     return "  ".join(words)
-
-
-def _seconds(seconds: float) -> str:
-    return tables.duration(seconds * 1000)
 
 
 def _forwards(forwards: tuple[Forward, ...]) -> RenderableType:

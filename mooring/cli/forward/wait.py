@@ -10,6 +10,7 @@ from cyclopts import Parameter, validators
 
 from mooring.cli.forward.options import StateDir, What, state_folder
 from mooring.forward import control
+from mooring.forward.address import meant
 from mooring.forward.control import NotRunning
 
 _AGAIN = 0.1
@@ -28,6 +29,7 @@ def wait(
     The exit code is 0 when it is there, 1 when it did not come in time (and why is said), 3 when
     nothing runs there in all that time.
     """
+    what = meant(what)
     folder = state_folder(state_dir)
     ends = time.monotonic() + timeout
     while True:
