@@ -83,6 +83,7 @@ clean: ## remove what make has made
 	rm -rf .venv .make dist build bench/out mooring/server/page
 	rm -rf web/node_modules web/openapi.json
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	find web/src -name '*.gen.ts' -exec rm -f {} +
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # --- how things are made -------------------------------------------------------------------------

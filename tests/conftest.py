@@ -16,6 +16,16 @@ from tests.postgres import Cluster
 BOTH = ["sqlite", pytest.param("postgresql", marks=pytest.mark.real)]
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests with a browser last.
+
+    Playwright runs an event loop in the main thread for as long as its browser is open, and no
+    test that is a coroutine can run beside it.
+    """
+    items.sort(key=lambda item: item.get_closest_marker("e2e") is not None)
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A PostgreSQL of this test run's own; takes about a second, once."""

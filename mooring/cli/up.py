@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from mooring.cli.options import DataDir, Every, Host, LogFormat, LogLevel, Port
 from mooring.cli.running import run_until_signal, settle
-from mooring.cli.server import Running, a_server
+from mooring.cli.server import a_server
 from mooring.core import log as logging
 from mooring.core.outbox import Outbox
 from mooring.core.places import default_data_dir, make_folder, only_one
@@ -35,20 +34,24 @@ def up(
     logging.set_up(log_level, log_format)
     folder = make_folder(data_dir or default_data_dir())
 
+    reports = make_folder(folder / "agent")
+
     async def main() -> None:
+        # Opened before anything is served: what is wrong with it is said at once.
+        outbox = Outbox(reports)
         async with a_server(folder, host, port) as running, Tasks("up") as tasks:
             key = await _key_for_this_machine(cast("State", running.state))
             settle()
-            tasks.start("agent", _agent(running, folder, key, Options(every=every)))
+            tasks.start("agent", _agent(running.url, key, outbox, Options(every=every)))
             await running.watch()
 
-    with only_one(folder, "server"):
+    # `mooring agent` keeps its reports in the same place.
+    with only_one(folder, "server"), only_one(reports, "agent"):
         run_until_signal(main())
 
 
-async def _agent(running: Running, folder: Path, key: str, options: Options) -> None:
-    outbox = Outbox(make_folder(folder / "agent"))
-    async with Uplink(running.url, key) as uplink:
+async def _agent(url: str, key: str, outbox: Outbox, options: Options) -> None:
+    async with Uplink(url, key) as uplink:
         await Agent(outbox, uplink, options).run()
 
 

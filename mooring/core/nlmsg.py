@@ -1,6 +1,6 @@
-"""Netlink's bytes: messages and attributes, packed and unpacked. Never touches a socket.
+"""Pure. Netlink's bytes: messages and attributes, packed and unpacked. Never touches a socket.
 
-Pure. The layouts are those of netlink(7), rtnetlink(7) and linux/netlink.h: all in the host's
+The layouts are those of netlink(7), rtnetlink(7) and linux/netlink.h: all in the host's
 byte order, every message and attribute padded to four bytes, lengths without the padding.
 """
 

@@ -6,14 +6,17 @@ Snapshots in, numbered ``Report`` files out. Never talks to a network.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
+import msgspec
 import structlog
+from msgspec import Meta
 
 from mooring.core.errors import MooringError, why_os
 from mooring.core.ids import is_id, new_id
@@ -25,6 +28,19 @@ log = structlog.get_logger(__name__)
 
 MAX_REFUSED = 20
 """How many refused reports are kept for a person to look at."""
+MAX_MARKS = 100
+"""How many run marks a report inherits: an agent that starts and dies over and over, with no
+server to deliver to, adds one each time."""
+RESERVED = 100
+"""How many numbers are written down as given at once, so that not every report writes them."""
+LOST = 2**32
+"""How far numbering jumps when it is not known which numbers were given."""
+
+
+class _State(msgspec.Struct):
+    outbox: str
+    number: Annotated[int, Meta(ge=0, le=2**52)]
+    """The highest number that may have been given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +75,12 @@ class Outbox:
         self._lock = threading.Lock()
         self._waiting: list[Waiting] = []
         self._taken: Waiting | None = None
-        try:
-            self.refused.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with self._disk(f"opening the outbox {folder}", "choose another place with --data-dir"):
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.refused.mkdir(exist_ok=True, mode=0o700)
             self.id, self._number = self._open()
-            _write(self.folder / "state", self._state())
-        except OSError as error:
-            raise MooringError(
-                f"opening the outbox {folder}",
-                why_os(error),
-                "choose another place with --data-dir",
-            ) from error
+            self._reserved = self._number
+            self._reserve()
 
     def put(
         self,
@@ -77,17 +89,25 @@ class Outbox:
         run: RunMark | None = None,
         set_aside: tuple[SetAside, ...] = (),
     ) -> Report:
-        """Number a snapshot and keep it until ``done``. Returns the report as it was written."""
-        with self._lock:
+        """Number a snapshot and keep it until ``done``. Returns the report as it was written.
+
+        Raises ``MooringError`` when it cannot be written; what waited before waits still.
+        """
+        attempted = f"keeping the {subject} report in {self.folder}"
+        with self._lock, self._disk(attempted, "make room, or choose another --data-dir"):
             old = next(
                 (w for w in reversed(self._waiting) if w.subject == subject and w != self._taken),
                 None,
             )
-            marks = (old.runs if old else ()) + ((run,) if run else ())
+            marks = ((old.runs if old else ()) + ((run,) if run else ()))[-MAX_MARKS:]
+            # A number is used up by the attempt: whatever is left of one that failed half-way
+            # never has the number of another report.
+            self._number += 1
+            self._reserve()
             report = Report(
                 subject=subject,
                 outbox=self.id,
-                number=self._number + 1,
+                number=self._number,
                 taken_at=time.time(),
                 body=body,
                 runs=marks,
@@ -102,8 +122,6 @@ class Outbox:
             path = old.path if old else self.folder / f"{report.number:016d}.json"
             waiting = Waiting(path, subject, report.number, marks)
             _write(path, data)
-            self._number = report.number
-            _write(self.folder / "state", self._state())
             if old:
                 self._waiting[self._waiting.index(old)] = waiting
             else:
@@ -119,22 +137,15 @@ class Outbox:
 
     def done(self, waiting: Waiting) -> None:
         """The server has it."""
-        with self._lock:
+        with self._lock, self._disk(f"removing the delivered {waiting.path}"):
             self._remove(waiting)
             waiting.path.unlink(missing_ok=True)
 
     def refuse(self, waiting: Waiting, reason: str) -> Path:
-        """The server will never take it: keep it apart, so that the others can pass."""
-        with self._lock:
+        """It can never be delivered: keep it apart, so that the others can pass."""
+        with self._lock, self._disk(f"putting {waiting.path} aside"):
             self._remove(waiting)
-            kept = self.refused / waiting.path.name
-            with contextlib.suppress(FileNotFoundError):
-                os.replace(waiting.path, kept)
-            _write(kept.with_suffix(".reason"), reason.encode())
-            for stale in sorted(self.refused.glob("*.json"))[:-MAX_REFUSED]:
-                stale.unlink()
-                stale.with_suffix(".reason").unlink(missing_ok=True)
-            return kept
+            return self._put_aside(waiting.path, reason)
 
     def release(self) -> None:
         """The delivery failed; the report may be replaced by a newer one again."""
@@ -155,48 +166,72 @@ class Outbox:
             self._waiting.remove(waiting)
 
     def _bound(self) -> None:
-        if len(self._waiting) > 2 * self.max_subjects:
+        while len(self._waiting) > 2 * self.max_subjects:
             oldest = next(w for w in self._waiting if w != self._taken)
             self._waiting.remove(oldest)
             oldest.path.unlink(missing_ok=True)
             log.warning("outbox_full", dropped=oldest.subject, number=oldest.number)
 
-    def _state(self) -> bytes:
-        return json.dumps({"outbox": self.id, "number": self._number}).encode()
+    def _put_aside(self, path: Path, reason: str) -> Path:
+        kept = self.refused / path.name
+        with contextlib.suppress(FileNotFoundError):
+            os.replace(path, kept)
+            _write(kept.with_suffix(".reason"), reason.encode())
+        for stale in sorted(self.refused.glob("*.json"))[:-MAX_REFUSED]:
+            stale.unlink()
+            stale.with_suffix(".reason").unlink(missing_ok=True)
+        return kept
+
+    def _reserve(self) -> None:
+        """See to it that ``_number`` is written down as given before it is used."""
+        if self._number >= self._reserved:
+            reserved = self._number + RESERVED
+            _write(self.folder / "state", msgspec.json.encode(_State(self.id, reserved)))
+            self._reserved = reserved
 
     def _open(self) -> tuple[str, int]:
-        """The outbox's id and the highest number that it has given; reads what waits."""
-        name, number = self._read_state()
+        """The outbox's id and the highest number that it may have given; reads what waits."""
+        state = self._read_state()
+        name, number = (state.outbox, state.number) if state else (None, 0)
         for path in sorted(self.folder.glob("*.json")):
             try:
                 report = wire.decode(path.read_bytes())
+                name = name or report.outbox
+                if report.outbox != name:
+                    raise wire.Unreadable(f"it is of another outbox, {report.outbox}")
             except (wire.Unreadable, OSError) as error:
                 log.warning("outbox_file_unreadable", path=str(path), reason=str(error))
-                os.replace(path, self.refused / path.name)
+                self._put_aside(path, str(error))
                 continue
-            if name is None:
-                name = report.outbox
-            if report.outbox == name:
-                number = max(number, report.number)
-                self._waiting.append(Waiting(path, report.subject, report.number, report.runs))
-        for left in self.folder.glob("*.new"):
+            number = max(number, report.number)
+            self._waiting.append(Waiting(path, report.subject, report.number, report.runs))
+        for left in (*self.folder.glob("*.new"), *self.refused.glob("*.new")):
             left.unlink()
-        return name or new_id(), number
+        self._bound()
+        # Of a report that was delivered no file tells its number; used again it would be taken
+        # for a repetition, and the new report be lost.
+        return name or new_id(), number if state or not self._waiting else number + LOST
 
-    def _read_state(self) -> tuple[str | None, int]:
+    def _read_state(self) -> _State | None:
         path = self.folder / "state"
         try:
-            state = json.loads(path.read_bytes())
-            name, number = state["outbox"], state["number"]
-            if is_id(name) and isinstance(number, int):
-                return name, number
-            why = "it does not hold an id and a number"
+            state = msgspec.json.decode(path.read_bytes(), type=_State)
+            if is_id(state.outbox):
+                return state
+            why = f"{state.outbox[:40]!r} is not an id"
         except FileNotFoundError:
-            return None, 0
-        except (ValueError, KeyError, TypeError) as error:
+            return None
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             why = str(error)
         log.warning("outbox_state_unreadable", path=str(path), reason=why)
-        return None, 0
+        return None
+
+    @contextlib.contextmanager
+    def _disk(self, attempted: str, remedy: str = "") -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise MooringError(attempted, why_os(error), remedy) from error
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from mooring.core.errors import MooringError, why_os
+from mooring.core.errors import MooringError, UsageError, why_os
 
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
@@ -16,7 +16,12 @@ def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     base = environ.get("XDG_DATA_HOME", "")
     if base.startswith("/"):
         return Path(base) / "mooring"
-    return Path.home() / ".local" / "share" / "mooring"
+    try:
+        return Path.home() / ".local" / "share" / "mooring"
+    except RuntimeError:
+        raise UsageError(
+            "choosing the data folder", "this user has no home folder", "name one with --data-dir"
+        ) from None
 
 
 def make_folder(folder: Path) -> Path:

@@ -41,7 +41,7 @@ class Tasks:
         """Run ``body`` once as a task called ``owner.name``."""
         task = asyncio.create_task(body, name=f"{self.owner}.{name}")
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
 
     def supervise(
@@ -55,8 +55,9 @@ class Tasks:
     ) -> asyncio.Task[None]:
         """Repeat ``turn`` for ever, ``every`` seconds after its last end.
 
-        A turn that raises is logged and repeated after a growing wait; nothing that it raises
-        ends the loop, only cancelling does. Setting ``hurry`` ends a wait at once.
+        A turn that raises is logged and repeated after the growing wait of ``backoff``, which
+        takes the place of ``every``; nothing that it raises ends the loop, only cancelling does.
+        Setting ``hurry`` ends a wait at once.
         """
         return self.start(name, self._repeat(name, turn, every, backoff or Backoff(), hurry))
 
@@ -74,24 +75,40 @@ class Tasks:
             try:
                 await turn()
                 failures = 0
-            except Exception as error:  # noqa: BLE001 - whatever a turn raises, the loop goes on
+            except (Exception, asyncio.CancelledError) as error:
+                # Cancelled may also be what the turn waited for, and not this loop.
+                if _cancelled():
+                    raise
                 failures += 1
-                wait = max(every, backoff.delay(failures, random.random))
+                wait = backoff.delay(failures, random.random)
                 _log_failure(f"{self.owner}.{name}", error, failures, wait)
+            if _cancelled():
+                return
             await _sleep(wait, hurry)
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, MooringError):
+            log.error("task_failed", task=task.get_name(), reason=str(error))
+        elif error is not None:
+            log.error("task_failed", task=task.get_name(), exc_info=error)
 
     async def end(self) -> None:
         """Cancel every task and wait until all have ended; what they raise then is logged."""
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
-        results = await asyncio.gather(*tasks, return_exceptions=True)
-        for task, result in zip(tasks, results, strict=True):
-            if isinstance(result, Exception):
-                log.error("task_failed_at_end", task=task.get_name(), error=repr(result))
+        if tasks:
+            await asyncio.wait(tasks)
 
 
-def _log_failure(task: str, error: Exception, failures: int, wait: float) -> None:
+def _cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def _log_failure(task: str, error: BaseException, failures: int, wait: float) -> None:
     fields: dict[str, Any] = {"task": task, "failures": failures, "retry_in_s": round(wait, 2)}
     if isinstance(error, MooringError):
         # Says by itself what was attempted and why it failed; where in the code is no news.

@@ -6,6 +6,7 @@ Every request has its deadline. Never retries by itself: that is its caller's lo
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from dataclasses import dataclass
 from enum import Enum
@@ -22,7 +23,11 @@ from mooring.core.errors import MooringError, UsageError
 DEADLINE = 10.0
 """Seconds that a request may take, unless it asks the server to wait."""
 MAX_ANSWER = 1024 * 1024
+"""Bytes of an answer; those of a Mooring server have some hundred."""
 
+_PLAIN = re.compile(r"[!-~]+")
+_GARBAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_MAX_WHY = 1000
 
 Answer = TypeVar("Answer")
 
@@ -74,10 +79,16 @@ class Progress:
 
 def server_url(text: str) -> str:
     """A server's address as typed, checked: ``http://host:8930`` or ``https://…``."""
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(text)
+        given = parts.hostname is not None and parts.port != 0
+        extra = bool(parts.username or parts.password or parts.query or parts.fragment)
+    except ValueError:
+        given = extra = False
+    if not given or extra or parts.scheme not in ("http", "https") or not _PLAIN.fullmatch(text):
         raise UsageError(
-            f"reading the server's address {text!r}",
+            # Not the text itself where it may hold a password.
+            "reading the server's address" + ("" if "@" in text else f" {text!r}"),
             "expected http://HOST:PORT or https://HOST",
             "such as --server http://192.168.1.10:8930",
         )
@@ -89,10 +100,19 @@ class Uplink:
 
     def __init__(self, server: str, key: str) -> None:
         self.server = server_url(server)
+        key = key.strip()
+        if not _PLAIN.fullmatch(key):
+            # Not the key itself: this goes to the log.
+            raise UsageError(
+                "reading the agent's key",
+                "expected one word of letters, digits and signs",
+                "such as `mooring keys create --agent` prints",
+            )
         self._client = httpx2.AsyncClient(
             base_url=self.server + "/api/v1/",
             headers={
                 "authorization": f"Bearer {key}",
+                "accept-encoding": "identity",
                 "user-agent": f"mooring-agent/{__version__}",
             },
             timeout=None,
@@ -154,13 +174,13 @@ class Uplink:
                 ) as response,
             ):
                 body = b""
-                async for chunk in response.aiter_bytes():
+                async for chunk in response.aiter_raw():
                     body += chunk
                     if len(body) > MAX_ANSWER:
                         raise UplinkError(attempted, "the answer has no end", Fault.AWAY)
         except TimeoutError:
             raise UplinkError(attempted, f"no answer within {deadline:g} s", Fault.AWAY) from None
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, OSError) as error:
             why = str(error) or type(error).__name__
             raise UplinkError(attempted, why, Fault.AWAY) from error
         if response.is_success:
@@ -170,7 +190,7 @@ class Uplink:
     def _read(self, body: bytes, shape: type[Answer], path: str) -> Answer:
         try:
             return msgspec.json.decode(body, type=shape)
-        except msgspec.DecodeError as error:
+        except _GARBAGE as error:
             raise UplinkError(
                 f"reading the answer of {self.server}/api/v1/{path}",
                 f"it is not one of a Mooring server: {error}",
@@ -183,9 +203,9 @@ def _why(status: int, body: bytes) -> str:
     try:
         problem = msgspec.json.decode(body, type=_Problem)
         text = problem.detail or problem.title
-    except msgspec.DecodeError:
+    except _GARBAGE:
         text = ""
-    return f"HTTP {status}" + (f": {text}" if text else "")
+    return f"HTTP {status}" + (f": {text[:_MAX_WHY]}" if text else "")
 
 
 def _fault(response: httpx2.Response) -> Fault:

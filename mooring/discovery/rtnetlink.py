@@ -1,6 +1,6 @@
-"""The kernel's rtnetlink payloads in, interfaces, routes and neighbours out. Asks nobody.
+"""Pure. The kernel's rtnetlink payloads in, interfaces, routes and neighbours out. Asks nobody.
 
-Pure. Layouts and numbers are those of linux/if_link.h, if_addr.h, rtnetlink.h, neighbour.h and
+Layouts and numbers are those of linux/if_link.h, if_addr.h, rtnetlink.h, neighbour.h and
 if_arp.h. Requests to the kernel and the reading of its answers stand side by side here, so that
 what is asked for and what is read cannot drift apart.
 """

@@ -6,6 +6,7 @@ look -> outbox -> server; every loop's body is one turn. Nothing about Docker de
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import Mapping
@@ -15,7 +16,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from mooring.core.backoff import Backoff
-from mooring.core.errors import MooringError
+from mooring.core.errors import MooringError, why_os
 from mooring.core.ids import new_id
 from mooring.core.outbox import Outbox, Waiting
 from mooring.core.tasks import Tasks
@@ -23,7 +24,7 @@ from mooring.core.uplink import Fault, Progress, Uplink, UplinkError
 from mooring.discovery import containers, local
 from mooring.discovery.identity import hostname, machine_identity
 from mooring.model.machine import Machine
-from mooring.model.report import RunMark
+from mooring.model.report import Engines, RunMark, SetAside
 
 log = structlog.get_logger(__name__)
 
@@ -31,6 +32,10 @@ POLL = 25.0
 """Seconds that a poll lets the server wait for work."""
 FAREWELL = 0.5
 """Seconds to say goodbye in."""
+PAUSE = 0.5
+"""Seconds before a poll that the server would answer with what it said before."""
+MAX_REASON = 1000
+"""Characters of a run's reason that a server takes."""
 BACKOFF = Backoff(first=0.25, cap=15.0)
 PHASES = ("interfaces", "containers")
 
@@ -61,7 +66,10 @@ class Agent:
         self.identity = machine_identity() or outbox.id
         self._active: dict[str, asyncio.Task[None] | None] = {}
         self._progress: asyncio.Queue[tuple[str, Progress]] = asyncio.Queue(maxsize=100)
-        self._looking = asyncio.Lock()
+        self._tasks = Tasks("agent")
+        self._seeing = asyncio.Lock()
+        self._asking = asyncio.Lock()
+        self._more = asyncio.Event()
         self._hurry = asyncio.Event()
         self._first = True
 
@@ -73,8 +81,7 @@ class Agent:
             outbox=self.outbox.id,
             waiting=len(self.outbox),
         )
-        async with Tasks("agent") as tasks:
-            self._tasks = tasks
+        async with self._tasks as tasks:
             backoff = self.options.backoff
             tasks.supervise("look", self.look_by_itself, every=self.options.every)
             tasks.supervise("deliver", self.deliver, backoff=backoff, hurry=self._hurry)
@@ -92,41 +99,44 @@ class Agent:
         """One turn: the first look is a run of its own, the others are routine."""
         run = None
         if self._first:
+            # Also if it fails: then its run has failed, and the next look is routine.
+            self._first = False
             run = RunMark(new_id(), "start", time.time())
             self._active[run.id] = None
         await self.look(run)
-        self._first = False
 
     async def look(self, run: RunMark | None) -> None:
         """Look at the machine and, beside it, at its container engines; report each when seen."""
-        async with self._looking:
-            with bound_contextvars(**({"run": run.id} if run else {})):
-                try:
-                    await self._look(run)
-                except MooringError as error:
-                    log.error("look_failed", reason=str(error))
-                    self._say(run, Progress("failed", "", 0.0, reason=str(error)))
-                    raise
-                finally:
-                    if run:
-                        self._active.pop(run.id, None)
+        with bound_contextvars(**({"run": run.id} if run else {})):
+            try:
+                await self._look(run)
+            except Exception as error:
+                known = isinstance(error, MooringError)
+                reason = str(error) if known else f"an error in the agent: {error!r}"
+                log.error("look_failed", reason=reason)
+                self._say(run, Progress("failed", "", 0.0, reason=reason[:MAX_REASON]))
+                raise
+            finally:
+                if run:
+                    self._active.pop(run.id, None)
 
     async def _look(self, run: RunMark | None) -> None:
         began = time.perf_counter()
         log.info("look_started", trigger=run.trigger if run else "routine")
         self._say(run, Progress("starting", "", 0.0))
-        async with asyncio.TaskGroup() as group:
-            engines = group.create_task(
-                containers.look(self.environ, self.options.deadline), name="agent.engines"
-            )
+        engines = self._tasks.start("engines", self._ask_engines())
+        try:
             self._say(run, Progress("running", "", 0.0, PHASES[0], 0, len(PHASES)))
-            machine = await asyncio.to_thread(self._report_machine, run)
-            self._hurry.set()
+            async with self._seeing:
+                machine = await asyncio.to_thread(self._report_machine, run)
+            self._more.set()
             self._say(run, Progress("running", "", 0.0, PHASES[1], 1, len(PHASES)))
-        body, aside = engines.result()
+            body, aside = await engines
+        finally:
+            engines.cancel()
         last = replace(run, final=True) if run else None
         await asyncio.to_thread(self.outbox.put, "containers", body, last, aside)
-        self._hurry.set()
+        self._more.set()
         log.info(
             "look_ended",
             interfaces=len(machine.interfaces),
@@ -135,6 +145,11 @@ class Agent:
             set_aside=len(aside),
             elapsed_ms=round((time.perf_counter() - began) * 1000),
         )
+
+    async def _ask_engines(self) -> tuple[Engines, tuple[SetAside, ...]]:
+        """Engines that hang hold up each other's askers, and never a look at the machine."""
+        async with self._asking:
+            return await containers.look(self.environ, self.options.deadline)
 
     def _report_machine(self, run: RunMark | None) -> Machine:
         machine = local.look(self.identity)
@@ -154,10 +169,14 @@ class Agent:
         """One turn: the oldest report, if there is one; else wait for one."""
         waiting = await asyncio.to_thread(self.outbox.take)
         if waiting is None:
-            await self._hurry.wait()
-            self._hurry.clear()
+            await self._more.wait()
+            self._more.clear()
             return
-        data = await asyncio.to_thread(waiting.read)
+        try:
+            data = await asyncio.to_thread(waiting.read)
+        except OSError as error:
+            await self._refused(waiting, f"reading {waiting.path}: {why_os(error)}")
+            return
         fields = {"subject": waiting.subject, "number": waiting.number, "bytes": len(data)}
         if waiting.runs:
             fields["run"] = waiting.runs[-1].id
@@ -167,16 +186,28 @@ class Agent:
             answer = await self.uplink.report(data)
         except UplinkError as error:
             if error.fault is Fault.REFUSED:
-                kept = await asyncio.to_thread(self.outbox.refuse, waiting, str(error))
-                log.error("report_refused", reason=str(error), kept=str(kept), **fields)
+                await self._refused(waiting, str(error))
                 return
             self.outbox.release()
             raise
-        except asyncio.CancelledError:
+        except BaseException:
             self.outbox.release()
             raise
         await asyncio.to_thread(self.outbox.done, waiting)
         self._log_delivered(waiting, answer.result, answer.set_aside, fields, began)
+
+    async def _refused(self, waiting: Waiting, reason: str) -> None:
+        """Set a report aside that can never be delivered, and say so of its runs."""
+        kept = await asyncio.to_thread(self.outbox.refuse, waiting, reason)
+        log.error(
+            "report_refused",
+            subject=waiting.subject,
+            number=waiting.number,
+            reason=reason,
+            kept=str(kept),
+        )
+        for run in waiting.runs:
+            self._say(run, Progress("failed", "", 0.0, reason=reason[:MAX_REASON]))
 
     def _log_delivered(
         self, waiting: Waiting, result: str, aside: int, fields: dict[str, object], began: float
@@ -189,32 +220,28 @@ class Agent:
 
     async def poll(self) -> None:
         """One turn: say that we are there, wait for work, and begin or stop it."""
-        work = await self.uplink.poll(self.outbox.id, hostname(), self._active_runs(), POLL)
+        work = await self.uplink.poll(self.outbox.id, _name(), self._active_runs(), POLL)
         if len(self.outbox):
             # The server is there: whatever waits need not wait longer.
             self._hurry.set()
+        news = [run for run in work.runs if run not in self._active]
         for run in work.cancelled:
             task = self._active.get(run)
             if task is not None:
                 log.info("run_cancelled", run=run)
                 task.cancel()
-        for run in work.runs:
-            if run not in self._active:
-                log.info("run_received", run=run)
-                mark = RunMark(run, "request", time.time())
-                self._active[run] = self._tasks.start("run", self._requested(mark))
-        if work.cancelled:
-            # Until a cancelled run has ended here, the server says so again at once.
-            await asyncio.sleep(0.5)
+        for run in news:
+            log.info("run_received", run=run)
+            mark = RunMark(run, "request", time.time())
+            self._active[run] = self._tasks.start("run", self._requested(mark))
+        if (work.runs or work.cancelled) and not news:
+            # The server says at once again what it has not yet heard to have begun or ended.
+            await asyncio.sleep(PAUSE)
 
     async def _requested(self, run: RunMark) -> None:
-        self._say(run, Progress("starting", "", 0.0))
-        try:
+        # Why a look failed it has said itself, in the log and to the server.
+        with contextlib.suppress(MooringError):
             await self.look(run)
-        except MooringError as error:
-            log.warning("run_failed", run=run.id, reason=str(error))
-        finally:
-            self._active.pop(run.id, None)
 
     def _active_runs(self) -> list[str]:
         return sorted(set(self._active) | self.outbox.runs())
@@ -239,8 +266,12 @@ class Agent:
         try:
             async with asyncio.timeout(FAREWELL):
                 await self.uplink.poll(
-                    self.outbox.id, hostname(), self._active_runs(), 0, leaving=True
+                    self.outbox.id, _name(), self._active_runs(), 0, leaving=True
                 )
         except (UplinkError, TimeoutError) as error:
             log.debug("farewell_not_heard", reason=str(error))
         log.info("agent_ended", waiting=len(self.outbox))
+
+
+def _name() -> str:
+    return hostname() or "agent"

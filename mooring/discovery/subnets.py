@@ -1,6 +1,6 @@
-"""Interfaces and routes in, subnets with their kind and gateway out. Reads no first letters.
+"""Pure. Interfaces and routes in, subnets with their kind and gateway out. Reads no first letters.
 
-Pure. A subnet's kind follows from what its interface is and what it is joined to. A name counts
+A subnet's kind follows from what its interface is and what it is joined to. A name counts
 in one place only: a bridge that leads nowhere by itself and is called exactly as Docker or Podman
 call theirs is taken for one of theirs, until the engine itself says better.
 """

@@ -12,45 +12,37 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 from msgspec import Meta, Raw, Struct
 
+from mooring.model import wire_shapes as on_wire
 from mooring.model.container import (
     Attachment,
     Container,
     Engine,
-    EngineKind,
     EngineNetwork,
-    EngineState,
     PublishedPort,
 )
 from mooring.model.machine import Capability, Machine, OperatingSystem
 from mooring.model.net import (
     Address,
     Interface,
-    InterfaceKind,
-    InterfaceState,
     IpAddress,
     IpNetwork,
     Neighbour,
-    NeighbourState,
     Route,
     Subnet,
-    SubnetKind,
 )
 from mooring.model.report import VERSION, Engines, Report, RunMark, SetAside
 
 Noun = TypeVar("Noun")
-
-Word = Annotated[str, Meta(max_length=64)]
-Name = Annotated[str, Meta(min_length=1, max_length=253)]
-Line = Annotated[str, Meta(max_length=500)]
-Text = Annotated[str, Meta(max_length=2000)]
-Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-Port = Annotated[int, Meta(ge=0, le=65535)]
-Mac = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5,19}\Z")]
+Shape = TypeVar("Shape", bound=Struct)
 
 MAX_ITEMS = 20_000
-"""The most items of one kind that a report may hold."""
+"""The most items of one list, and the most addresses, that are read; the others are set aside."""
+MAX_ENGINES = 20
+MAX_SET_ASIDE = 1000
+"""Items set aside one by one; of those beyond only the number is told."""
 SHOWN = 200
 """How many characters of a bad item are kept for a person to see."""
+MAX_REASON = 500
 
 
 class Unreadable(Exception):
@@ -80,7 +72,8 @@ def encode(report: Report) -> bytes:
 
 def to_builtins(noun: object) -> Any:
     """A noun as dictionaries, lists and texts, as it stands in a report."""
-    return msgspec.to_builtins(noun, enc_hook=_plain)
+    # Through JSON: a tuple that was stored as a list and read again must not look changed.
+    return msgspec.json.decode(msgspec.json.encode(noun, enc_hook=_plain))
 
 
 def _plain(value: object) -> str:
@@ -95,159 +88,6 @@ def _plain(value: object) -> str:
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
-# --- the shapes on the wire, with their bounds
-
-
-class _RunMark(Struct):
-    id: Annotated[str, Meta(min_length=36, max_length=36)]
-    trigger: Word
-    started_at: float
-    final: bool = False
-
-
-class _SetAside(Struct):
-    kind: Word
-    item: Text
-    reason: Text
-
-
-class _Head(Struct):
-    version: int
-
-
-class _Report(Struct):
-    version: int
-    subject: Annotated[str, Meta(min_length=1, max_length=200)]
-    outbox: Annotated[str, Meta(min_length=1, max_length=64)]
-    number: Annotated[int, Meta(ge=1, le=2**53)]
-    taken_at: Annotated[float, Meta(ge=0, le=1e11)]
-    runs: Annotated[list[_RunMark], Meta(max_length=1000)] = []
-    set_aside: Annotated[list[_SetAside], Meta(max_length=MAX_ITEMS)] = []
-    machine: Raw = Raw()
-    containers: Raw = Raw()
-
-
-Items = Annotated[list[Raw], Meta(max_length=MAX_ITEMS)]
-
-
-class _Machine(Struct):
-    identity: Annotated[str, Meta(min_length=1, max_length=128)]
-    hostname: Raw
-    os: Raw
-    interfaces: Items
-    subnets: Items
-    routes: Items
-    neighbours: Items
-    capabilities: Items = []
-
-
-class _Os(Struct):
-    name: Line
-    kernel: Line
-    architecture: Word
-
-
-class _Address(Struct):
-    ip: str
-    prefix: int
-    peer: str | None = None
-
-
-class _Interface(Struct):
-    name: Name
-    index: Count
-    kind: InterfaceKind
-    state: InterfaceState
-    mac: Mac | None = None
-    mtu: Count = 0
-    addresses: Items = []
-    master: Name | None = None
-    parent: Name | None = None
-    vlan: Annotated[int, Meta(ge=0, le=4095)] | None = None
-
-
-class _Subnet(Struct):
-    cidr: str
-    kind: SubnetKind
-    interface: Name | None = None
-    name: Line | None = None
-    gateway: str | None = None
-
-
-class _Route(Struct):
-    family: int
-    destination: str | None = None
-    gateway: str | None = None
-    interface: Name | None = None
-    metric: Count = 0
-
-
-class _Neighbour(Struct):
-    ip: str
-    interface: Name
-    state: NeighbourState
-    mac: Mac | None = None
-    router: bool = False
-
-
-class _Capability(Struct):
-    name: Word
-    available: bool
-    detail: Text = ""
-
-
-class _Engines(Struct):
-    engines: Annotated[list[Raw], Meta(max_length=20)]
-
-
-class _Engine(Struct):
-    socket: Line
-    state: EngineState
-    kind: EngineKind | None = None
-    version: Line = ""
-    detail: Text = ""
-    elapsed_ms: Annotated[float, Meta(ge=0)] = 0.0
-    containers: Items = []
-    networks: Items = []
-
-
-class _PublishedPort(Struct):
-    protocol: Word
-    container_port: Port
-    host_ip: str | None = None
-    host_port: Port | None = None
-
-
-class _Attachment(Struct):
-    network: Line
-    ip: str | None = None
-    ip6: str | None = None
-    mac: Mac | None = None
-
-
-class _Container(Struct):
-    id: Annotated[str, Meta(pattern=r"^[0-9a-f]{12,128}\Z")]
-    name: Line
-    image: Annotated[str, Meta(max_length=1000)]
-    state: Word
-    status: Line = ""
-    health: Word | None = None
-    created_at: float | None = None
-    ports: Items = []
-    attachments: Items = []
-    labels: Annotated[list[tuple[Line, Text]], Meta(max_length=1000)] = []
-    compose_project: Line | None = None
-    compose_service: Line | None = None
-
-
-class _EngineNetwork(Struct):
-    id: Line
-    name: Line
-    driver: Line
-    subnets: Items = []
-    bridge: Name | None = None
-
-
 # --- reading
 
 
@@ -258,22 +98,24 @@ def decode(data: bytes) -> Report:
     subject, number or body.
     """
     try:
-        version = msgspec.json.decode(data, type=_Head).version
+        version = msgspec.json.decode(data, type=on_wire.Head).version
         if version != VERSION:
             raise Unreadable(
                 f"the report is of version {version} and this server reads version {VERSION}: "
                 + ("update the server" if version > VERSION else "update the agent")
             )
-        head = msgspec.json.decode(data, type=_Report)
+        head = _read(data, on_wire.Report)
         if bool(bytes(head.machine)) == bool(bytes(head.containers)):
             raise Unreadable("the report needs one body: either machine or containers")
-        reader = _Reader([SetAside(s.kind, s.item, s.reason) for s in head.set_aside])
+        reader = _Reader()
+        told = reader.each("set_aside", head.set_aside, _set_aside)
+        runs = reader.each("run", head.runs, _run_mark)
         body: Machine | Engines
         if bytes(head.machine):
-            body = reader.machine(msgspec.json.decode(head.machine, type=_Machine))
+            body = reader.machine(_read(head.machine, on_wire.Machine))
         else:
-            body = reader.engines(msgspec.json.decode(head.containers, type=_Engines))
-    except msgspec.ValidationError as error:
+            body = reader.engines(_read(head.containers, on_wire.Engines))
+    except (msgspec.ValidationError, _Unfit) as error:
         raise Unreadable(f"the report does not fit its shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise Unreadable(f"the report is not JSON: {error}") from error
@@ -281,27 +123,58 @@ def decode(data: bytes) -> Report:
         subject=head.subject,
         outbox=head.outbox,
         number=head.number,
-        taken_at=head.taken_at,
+        taken_at=_moment(head.taken_at),
         body=body,
-        runs=tuple(RunMark(r.id, r.trigger, r.started_at, r.final) for r in head.runs),
-        set_aside=tuple(reader.aside),
+        runs=runs,
+        set_aside=told + reader.aside,
     )
+
+
+class _Unfit(ValueError):
+    """An item is JSON and not what it should be."""
+
+
+def _read(raw: Raw | bytes, shape: type[Shape]) -> Shape:
+    item = msgspec.json.decode(raw, type=shape)
+    for name in shape.__struct_fields__:
+        value = getattr(item, name)
+        if isinstance(value, str) and "\0" in value:
+            raise _Unfit(f"{name} holds a NUL character, which not every database can keep")
+    return item
 
 
 class _Reader:
     """Reads items one by one and collects those that are set aside."""
 
-    def __init__(self, aside: list[SetAside]) -> None:
-        self.aside = aside
+    def __init__(self) -> None:
+        self._aside: list[SetAside] = []
+        self._more = 0
+        self._room = MAX_ITEMS
+
+    @property
+    def aside(self) -> tuple[SetAside, ...]:
+        if not self._more:
+            return tuple(self._aside)
+        more = SetAside("item", f"{self._more} more", "too many to tell them one by one")
+        return (*self._aside, more)
 
     def put_aside(self, kind: str, raw: Raw | bytes, reason: object) -> None:
-        text = bytes(raw)[: SHOWN * 4].decode("utf-8", "replace")
+        if len(self._aside) >= MAX_SET_ASIDE:
+            self._more += 1
+            return
+        text = bytes(memoryview(raw)[: SHOWN * 4]).decode("utf-8", "replace")
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
-        self.aside.append(SetAside(kind, shown, str(reason)[:500]))
+        self._aside.append(SetAside(kind, shown, _cut(str(reason), MAX_REASON)))
+
+    def first(self, kind: str, raws: list[Raw], most: int = MAX_ITEMS) -> list[Raw]:
+        """The first ``most`` items; the others are set aside as one."""
+        if len(raws) > most:
+            self.put_aside(kind, f"{len(raws) - most} more".encode(), "too many to be read")
+        return raws[:most]
 
     def each(self, kind: str, raws: list[Raw], read: Callable[[Raw], Noun]) -> tuple[Noun, ...]:
         good = []
-        for raw in raws:
+        for raw in self.first(kind, raws):
             try:
                 good.append(read(raw))
             except (ValueError, RecursionError) as error:
@@ -326,7 +199,7 @@ class _Reader:
 
     # A machine
 
-    def machine(self, m: _Machine) -> Machine:
+    def machine(self, m: on_wire.Machine) -> Machine:
         hostname = self.each("hostname", [m.hostname], _hostname)
         os = self.each("os", [m.os], _os)
         return Machine(
@@ -341,7 +214,9 @@ class _Reader:
         )
 
     def _interface(self, raw: Raw) -> Interface:
-        i = msgspec.json.decode(raw, type=_Interface)
+        i = _read(raw, on_wire.Interface)
+        raws = self.first("address", i.addresses, self._room)
+        self._room -= len(raws)
         return Interface(
             name=i.name,
             index=i.index,
@@ -350,9 +225,7 @@ class _Reader:
             mac=i.mac,
             mtu=i.mtu,
             addresses=tuple(
-                dict.fromkeys(
-                    self.each("address", i.addresses, lambda a: _address(a, f"on {i.name}: "))
-                )
+                dict.fromkeys(self.each("address", raws, lambda a: _address(a, f"on {i.name}: ")))
             ),
             master=i.master,
             parent=i.parent,
@@ -361,11 +234,12 @@ class _Reader:
 
     # Engines
 
-    def engines(self, e: _Engines) -> Engines:
-        return Engines(self.distinct("engine", e.engines, self._engine, "socket"))
+    def engines(self, e: on_wire.Engines) -> Engines:
+        raws = self.first("engine", e.engines, MAX_ENGINES)
+        return Engines(self.distinct("engine", raws, self._engine, "socket"))
 
     def _engine(self, raw: Raw) -> Engine:
-        e = msgspec.json.decode(raw, type=_Engine)
+        e = _read(raw, on_wire.Engine)
         return Engine(
             socket=e.socket,
             state=e.state,
@@ -378,7 +252,9 @@ class _Reader:
         )
 
     def _container(self, raw: Raw) -> Container:
-        c = msgspec.json.decode(raw, type=_Container)
+        c = _read(raw, on_wire.Container)
+        if any("\0" in text for label in c.labels for text in label):
+            raise _Unfit("a label holds a NUL character, which not every database can keep")
         return Container(
             id=c.id,
             name=c.name,
@@ -395,7 +271,7 @@ class _Reader:
         )
 
     def _network(self, raw: Raw) -> EngineNetwork:
-        n = msgspec.json.decode(raw, type=_EngineNetwork)
+        n = _read(raw, on_wire.EngineNetwork)
         subnets = self.each("subnet", n.subnets, _subnet)
         return EngineNetwork(n.id, n.name, n.driver, subnets, n.bridge)
 
@@ -405,11 +281,33 @@ _HOSTNAME = msgspec.json.Decoder(Annotated[str, Meta(max_length=253)])
 
 def _hostname(raw: Raw) -> str:
     name: str = _HOSTNAME.decode(raw)
+    if "\0" in name:
+        raise _Unfit("it holds a NUL character, which not every database can keep")
     return name
 
 
+def _run_mark(raw: Raw) -> RunMark:
+    r = _read(raw, on_wire.RunMark)
+    return RunMark(r.id, r.trigger, _moment(r.started_at), r.final)
+
+
+def _moment(at: float) -> float:
+    """A clock that is far out costs no report: its times are brought to the nearest sensible."""
+    return min(max(at, 0.0), on_wire.LAST_MOMENT)
+
+
+def _set_aside(raw: Raw) -> SetAside:
+    """What the agent set aside; cut, for it is only shown."""
+    s = msgspec.json.decode(raw, type=on_wire.SetAside)
+    return SetAside(_cut(s.kind, 64), _cut(s.item, 2000), _cut(s.reason, 2000))
+
+
+def _cut(text: str, most: int) -> str:
+    return text.replace("\0", "")[:most]
+
+
 def _os(raw: Raw) -> OperatingSystem:
-    o = msgspec.json.decode(raw, type=_Os)
+    o = _read(raw, on_wire.Os)
     return OperatingSystem(o.name, o.kernel, o.architecture)
 
 
@@ -428,12 +326,15 @@ def _cidr(text: str) -> IpNetwork:
     """A CIDR without host bits; the errors of ``ipaddress`` say which of the two is wrong."""
     if len(text) > 50:
         raise ValueError(f"{text[:50]!r}… is too long for a CIDR")
-    return ipaddress.ip_network(text, strict=True)
+    network = ipaddress.ip_network(text, strict=True)
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.scope_id is not None:
+        raise ValueError(f"{text!r} has a zone, which means nothing elsewhere")
+    return network
 
 
 def _address(raw: Raw, where: str) -> Address:
     try:
-        a = msgspec.json.decode(raw, type=_Address)
+        a = _read(raw, on_wire.Address)
         ip, peer = _ip(a.ip), _maybe_ip(a.peer)
         if not 0 <= a.prefix <= ip.max_prefixlen:
             raise ValueError(
@@ -447,12 +348,12 @@ def _address(raw: Raw, where: str) -> Address:
 
 
 def _subnet(raw: Raw) -> Subnet:
-    s = msgspec.json.decode(raw, type=_Subnet)
+    s = _read(raw, on_wire.Subnet)
     return Subnet(_cidr(s.cidr), s.kind, s.interface, s.name, _maybe_ip(s.gateway))
 
 
 def _route(raw: Raw) -> Route:
-    r = msgspec.json.decode(raw, type=_Route)
+    r = _read(raw, on_wire.Route)
     if r.family not in (4, 6):
         raise ValueError(f"expected family 4 or 6, got {r.family}")
     destination = None if r.destination is None else _cidr(r.destination)
@@ -460,20 +361,20 @@ def _route(raw: Raw) -> Route:
 
 
 def _neighbour(raw: Raw) -> Neighbour:
-    n = msgspec.json.decode(raw, type=_Neighbour)
+    n = _read(raw, on_wire.Neighbour)
     return Neighbour(_ip(n.ip), n.interface, n.state, n.mac, n.router)
 
 
 def _capability(raw: Raw) -> Capability:
-    c = msgspec.json.decode(raw, type=_Capability)
+    c = _read(raw, on_wire.Capability)
     return Capability(c.name, c.available, c.detail)
 
 
 def _port(raw: Raw) -> PublishedPort:
-    p = msgspec.json.decode(raw, type=_PublishedPort)
+    p = _read(raw, on_wire.PublishedPort)
     return PublishedPort(p.protocol, p.container_port, _maybe_ip(p.host_ip), p.host_port)
 
 
 def _attachment(raw: Raw) -> Attachment:
-    a = msgspec.json.decode(raw, type=_Attachment)
+    a = _read(raw, on_wire.Attachment)
     return Attachment(a.network, _maybe_ip(a.ip), _maybe_ip(a.ip6), a.mac)

@@ -13,6 +13,8 @@ from mooring import __version__
 from mooring.core.tasks import Tasks
 from mooring.server.api import (
     agents,
+    bounds,
+    description,
     events,
     health,
     hosts,
@@ -28,12 +30,12 @@ from mooring.server.api import (
     timeline,
     topology,
 )
+from mooring.server.api.metrics import API
 from mooring.server.api.shapes import Problem
 from mooring.server.metrics import Metrics
 from mooring.server.state import State
 from mooring.server.upkeep import forget_old, note_silent_agents
 
-API = "/api/v1"
 NOUNS = (
     health,
     session,
@@ -69,7 +71,7 @@ def create_app(state: State) -> FastAPI:
         version=__version__,
         description="Hosts and containers of a site: mapped, reachable and wired.",
         lifespan=lifespan,
-        openapi_url=f"{API}/openapi.json",
+        openapi_url=None,
         docs_url=None,
         redoc_url=None,
         generate_unique_id_function=_operation_id,
@@ -80,8 +82,10 @@ def create_app(state: State) -> FastAPI:
     problems.install(app)
     for noun in NOUNS:
         app.include_router(noun.router, prefix=API)
+    app.include_router(description.router, prefix=API)
     app.include_router(metrics.router)
     app.include_router(page.router)
+    app.add_middleware(bounds.Bound, own=f"{API}/reports")
     app.add_middleware(metrics.CountRequests, metrics=counters)
     return app
 

@@ -229,6 +229,11 @@ def _implied_kind(ip: IpAddress) -> SubnetKind:
     return SubnetKind.LINK_LOCAL if ip.is_link_local else SubnetKind.UNKNOWN
 
 
+def subnet_place(subnet: Subnet, host_id: str) -> tuple[str, str]:
+    """Whose a subnet is (the host's, or "" for all of the network's) and its CIDR."""
+    return (host_id if subnet.kind.host_local else "", str(subnet.cidr))
+
+
 def subnet_rows(subnets: Iterable[Subnet], host_id: str, source: str) -> list[Values]:
     """Rows for the subnets that a host reports: its own, and those that it shares.
 
@@ -237,14 +242,13 @@ def subnet_rows(subnets: Iterable[Subnet], host_id: str, source: str) -> list[Va
     """
     rows: dict[tuple[str, str], Values] = {}
     for s in subnets:
-        own = s.kind.host_local
-        place = (host_id if own else "", str(s.cidr))
+        place = subnet_place(s, host_id)
         row = rows.setdefault(
             place,
             {
                 "scope": place[0],
                 "cidr": place[1],
-                "host_id": host_id if own else None,
+                "host_id": place[0] or None,
                 "kind": s.kind.value,
                 "name": None,
                 "gateway": None,
@@ -259,24 +263,28 @@ def subnet_rows(subnets: Iterable[Subnet], host_id: str, source: str) -> list[Va
 def settle_subnet(stored: Row | None, values: Values) -> Values:
     """The values that a subnet row shall have, of what is stored and what is now said.
 
-    An engine knows its own networks better than the kernel does; a shared subnet is seen by many
-    hosts, and one that can't tell its kind or gateway takes nothing from those that can.
+    An engine knows a host's own networks better than the kernel does, and the kernel knows a LAN
+    better than the engine whose containers are on it too. A shared subnet is seen by many hosts,
+    and one that can't tell its kind or gateway takes nothing from those that can.
     """
     if stored is None or stored["gone_at"] is not None:
         return values
-    if stored["source"] == "containers" and values["source"] != "containers":
-        kept = ("kind", "name", "gateway", "source")
-        return {**values, **{column: stored[column] for column in kept}}
+    unknown = SubnetKind.UNKNOWN.value
+    told = stored["kind"] != unknown
     settled = dict(values)
     for column in ("name", "gateway"):
         settled[column] = values[column] or stored[column]
-    if values["source"] == stored["source"]:
-        vague = values["kind"] == SubnetKind.UNKNOWN.value
-        shared = not values["scope"] and stored["kind"] != SubnetKind.UNKNOWN.value
-        if vague or shared:
-            settled["kind"] = stored["kind"]
-        if shared:
-            settled["gateway"] = stored["gateway"] or values["gateway"]
+    kept: tuple[str, ...] = ()
+    if values["source"] != stored["source"]:
+        better = "containers" if values["scope"] else "machine"
+        if told and stored["source"] == better:
+            kept = ("kind", "name", "gateway", "source")
+    elif told and not values["scope"]:
+        kept = ("kind", "gateway")
+    for column in kept:
+        settled[column] = stored[column] or values[column]
+    if values["kind"] == unknown:
+        settled["kind"] = stored["kind"]
     return settled
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy import URL
 
 from mooring.core.errors import UsageError
 
@@ -35,4 +36,6 @@ def read() -> Settings:
 
 
 def database_address(settings: Settings, data_dir: Path) -> str:
-    return settings.database_url or f"sqlite:///{data_dir / 'mooring.sqlite3'}"
+    """The database's URL; by default a file in the data folder, whatever that is called."""
+    file = URL.create("sqlite", database=str(data_dir / "mooring.sqlite3"))
+    return settings.database_url or file.render_as_string()

@@ -33,6 +33,10 @@ class State:
         default_factory=lambda: MovingWindowRateLimiter(MemoryStorage())
     )
     login_limit: RateLimitItemPerMinute = field(default_factory=lambda: RateLimitItemPerMinute(10))
+    started_at: float = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.started_at = self.clock()
 
     def tell(self, events: Iterable[Event]) -> None:
         """Publish what happened; call it after the commit and never before."""

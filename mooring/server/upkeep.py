@@ -29,22 +29,29 @@ KEEP_REPORTS = DAY
 
 
 async def note_silent_agents(state: State) -> None:
-    """Agents that have not polled for long are offline, and the runs they worked on have failed."""
+    """Agents that have not polled for long are offline, and the runs they worked on have failed.
+
+    Nobody could poll while the server was away: silence begins with its start at the earliest.
+    """
     now = state.clock()
+    before = now - agents.SILENT_AFTER
+    if state.started_at > before:
+        return
     told: list[Told] = []
     events: list[Event] = []
     async with state.database.read() as connection:
-        if not await agents.silent(connection, now):
-            return
+        silent = await agents.silent(connection, before) or await runs.orphans(connection, before)
+    if not silent:
+        return
     async with state.database.write() as connection:
-        for agent in await agents.fall_silent(connection, now):
+        for agent in await agents.fall_silent(connection, before):
             network = agent["network_id"]
             log.warning("agent_silent", agent=agent["name"], last_seen=agent["last_seen"])
             told.append(Told(Entity.AGENT, Operation.CHANGED, agent["id"], network, agent["name"]))
-            for lost in await runs.abandon(connection, agent, now):
-                title = f"Look of {agent['name']} failed"
-                told.append(Told(Entity.RUN, Operation.CHANGED, lost["id"], network, title))
-                events.append(RunMoved(lost["id"], RunState.FAILED, network))
+        for lost in await runs.abandon(connection, before, now):
+            network, title = lost["network_id"], f"Look of {lost['agent_name']} failed"
+            told.append(Told(Entity.RUN, Operation.CHANGED, lost["id"], network, title))
+            events.append(RunMoved(lost["id"], RunState.FAILED, network))
         await timeline.write(connection, told, now)
     state.tell([*(t.changed for t in told), *events])
 

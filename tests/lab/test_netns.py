@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.lab import netns
-from tests.lab.netns import PREFIX, RUN, namespace, namespaces
+from tests.lab.netns import PREFIX, namespace, namespaces
 from tests.parts import need
 
 pytestmark = pytest.mark.real
@@ -79,4 +79,4 @@ def test_what_a_killed_run_left_is_swept_away() -> None:
     with namespace() as ns:
         assert not left.path.exists()
         assert ns.path.exists()
-    assert not list(RUN.glob(f"{PREFIX}{os.getpid()}-*"))
+    assert not ns.path.exists()

@@ -51,6 +51,8 @@ const capabilities: Readonly<Record<string, string>> = {
 
 const summaries: Readonly<Record<string, string>> = {
   set_aside: 'Items set aside',
+  machine_set_aside: 'Items of the machine set aside',
+  containers_set_aside: 'Items of containers set aside',
 }
 
 /** `docker_bridge` becomes `Docker bridge`. */
@@ -68,7 +70,7 @@ export const summaryWord = (name: string) => summaries[name] ?? plain(name)
 
 /** `8 interfaces`, `1 container`, `1 item set aside`. */
 export function counted(name: string, n: number): string {
-  if (name === 'set_aside') return n === 1 ? '1 item set aside' : `${n} items set aside`
+  if (name.endsWith('set_aside')) return n === 1 ? '1 item set aside' : `${n} items set aside`
   const word = summaryWord(name).toLowerCase()
   if (n !== 1) return `${n} ${word}`
   return `1 ${word.endsWith('sses') ? word.slice(0, -2) : word.replace(/s$/, '')}`
@@ -77,11 +79,11 @@ export function counted(name: string, n: number): string {
 export const triggerWord = (trigger: string) =>
   ({ start: 'agent started', request: 'asked for', schedule: 'schedule' })[trigger] ?? plain(trigger).toLowerCase()
 
-/** What befell a thing: `Host found`, `Run began`. */
+/** What befell a thing: `New host`, `Host changed`, `Host gone`. */
 export function eventWord(entity: string, operation: string): string {
   const thing = entityWord(entity)
-  const did: Readonly<Record<string, string>> = { created: 'new', changed: 'changed', deleted: 'gone' }
-  return `${thing} ${did[operation] ?? operation}`
+  if (operation === 'created') return `New ${thing.toLowerCase()}`
+  return `${thing} ${operation === 'deleted' ? 'gone' : operation}`
 }
 
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle'

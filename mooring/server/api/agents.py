@@ -137,8 +137,12 @@ async def known_agent(
             f"{known[0]['name']!r} belongs to the network {known[0]['network_name']!r}: "
             "give the agent a key of its own network",
         )
-    row = await agents.create(connection, who.network_id, outbox, name, now)
-    return row, [_told(row, Operation.CREATED)]
+    made = await agents.create(connection, who.network_id, outbox, name, now)
+    if made is not None:
+        return made, [_told(made, Operation.CREATED)]
+    # An agent's first poll, word and report come at once.
+    (row,) = await agents.by_outbox(connection, outbox, who.network_id)
+    return row, []
 
 
 def _told(row: Row, operation: Operation) -> Told:

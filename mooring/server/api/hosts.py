@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
 
-from mooring.model.event import Entity, Operation
+from mooring.model.event import Changed, Entity, Operation
 from mooring.server.api.door import (
     HostId,
     Member,
@@ -30,7 +30,7 @@ from mooring.server.api.shapes import (
     Route,
     SetAside,
 )
-from mooring.server.db import hosts, timeline
+from mooring.server.db import hosts, subnets, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 
@@ -88,10 +88,18 @@ async def delete_host(host_id: str, state: TheState, _: Member) -> Response:
         row = await hosts.by_id(connection, host_id)
         if row is None:
             raise missing("host", host_id)
+        network = row["network_id"]
+        gone = await subnets.own(connection, host_id)
         await hosts.remove(connection, host_id)
-        told = Told(Entity.HOST, Operation.DELETED, host_id, row["network_id"], row["name"])
+        gone |= await subnets.retire(connection, network, now)
+        told = Told(Entity.HOST, Operation.DELETED, host_id, network, row["name"])
         await timeline.write(connection, [told], now)
-    state.tell([told.changed])
+    state.tell(
+        [
+            told.changed,
+            *(Changed(Entity.SUBNET, Operation.DELETED, i, network) for i in gone),
+        ]
+    )
     return Response(status_code=204)
 
 

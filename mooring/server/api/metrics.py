@@ -20,6 +20,7 @@ log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["metrics"])
 
+API = "/api/v1"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 Message = MutableMapping[str, Any]
@@ -100,8 +101,11 @@ def pattern(scope: MutableMapping[str, Any]) -> tuple[str, str]:
     Never the raw path: that would make a time series of every id, and of every scanner's guess.
     """
     route = scope.get("route")
-    path = getattr(route, "path", None)
+    path: str | None = getattr(route, "path", None)
     if path is None:
         return "unmatched", ""
-    parts = path.split("/")
-    return path, parts[3] if path.startswith("/api/v1/") else ""
+    if getattr(route, "tags", None) and scope["path"].startswith(f"{API}/"):
+        # A route knows its path within its router; the routers of nouns are all included here.
+        path = API + path.removeprefix(API)
+        return path, path.split("/")[3]
+    return path, ""

@@ -31,6 +31,7 @@ async def read_network(network_id: str, connection: Reading, _: Viewer) -> Netwo
 async def create_network(draft: NetworkDraft, state: TheState, _: Admin) -> Network:
     now = state.clock()
     async with state.database.write() as connection:
+        await networks.lock_names(connection)
         if await networks.by_name(connection, draft.name):
             raise Refused(409, f"there is a network called {draft.name!r} already")
         row = await networks.create(connection, draft.name, now)
@@ -46,6 +47,7 @@ async def rename_network(
 ) -> Network:
     now = state.clock()
     async with state.database.write() as connection:
+        await networks.lock_names(connection)
         row = await networks.by_id(connection, network_id)
         if row is None:
             raise missing("network", network_id)

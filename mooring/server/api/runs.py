@@ -79,6 +79,7 @@ async def request_run(asked: RunRequest, state: TheState, who: Member) -> Run:
         if sender is None:
             raise missing("agent", asked.agent_id)
         row = await runs.create(connection, new_id(), sender, "request", now)
+        assert row is not None
         told = _told(row, Operation.CREATED, f"Look of {sender['name']} asked by {who.name}")
         await timeline.write(connection, [told], now)
         answer = await _shape(connection, {**row, "agent_name": sender["name"]}, now)
@@ -92,7 +93,7 @@ async def cancel_run(run_id: str, state: TheState, who: Member) -> Run:
     """Cancel a run in any phase. What it has stored so far stays."""
     now = state.clock()
     async with state.database.write() as connection:
-        row = await runs.shown(connection, run_id)
+        row = await runs.shown(connection, run_id, lock=True)
         if row is None:
             raise missing("run", run_id)
         reason = f"cancelled by {who.name}"
@@ -118,10 +119,11 @@ async def run_progress(run_id: str, said: RunProgress, state: TheState, who: Age
     told: list[Told] = []
     async with state.database.write() as connection:
         sender, told = await known_agent(connection, who, said.outbox, "agent", now)
-        row = await runs.by_id(connection, run_id)
-        if row is None:
-            began = said.started_at.timestamp() if said.started_at else now
-            row = await runs.create(connection, run_id, sender, said.trigger, min(began, now))
+        began = said.started_at.timestamp() if said.started_at else now
+        row, new = await runs.get_or_create(
+            connection, run_id, sender, said.trigger, min(began, now)
+        )
+        if new:
             told.append(_told(row, Operation.CREATED, f"Look of {sender['name']}"))
         if row["agent_id"] != sender["id"]:
             raise Refused(403, "the run is another agent's")

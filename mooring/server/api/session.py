@@ -20,9 +20,10 @@ router = APIRouter(tags=["session"])
 
 
 @router.get("/setup")
-async def read_setup(connection: Reading) -> Setup:
+async def read_setup(state: TheState) -> Setup:
     """Whether the owner's account has yet to be made, from the link that the server printed."""
-    return Setup(needed=await users.count(connection) == 0)
+    async with state.database.read() as connection:
+        return Setup(needed=await users.count(connection) == 0)
 
 
 @router.post("/setup", status_code=201)
@@ -40,7 +41,7 @@ async def set_up(
     password_hash = await state.passwords.hash(asked.password)
     now = state.clock()
     async with state.database.write() as connection:
-        row = await users.create_first(connection, asked.name.strip(), password_hash, now)
+        row = await users.create_first(connection, asked.name, password_hash, now)
         if row is None:
             raise Refused(409, "the owner's account was made already: log in with it")
         secret = await auth.open_session(connection, row["id"], now)
@@ -88,6 +89,8 @@ async def read_session(connection: Reading, who: ThePrincipal) -> Session:
 
 @router.delete("/session", status_code=204)
 async def log_out(request: Request, state: TheState, who: ThePrincipal) -> Response:
+    if who.kind != "user":
+        raise Refused(403, "a key has no session")
     secret = request.cookies.get(COOKIE, "")
     async with state.database.write() as connection:
         await users.close_session(connection, auth.hash_secret(secret))

@@ -5,10 +5,17 @@ Times are RFC 3339 in UTC. Ids are UUIDs in text. Addresses are text in their ca
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from datetime import UTC, datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    field_validator,
+)
 
 Item = TypeVar("Item")
 
@@ -19,6 +26,30 @@ AgentState = Literal["online", "offline"]
 
 class Shape(BaseModel):
     model_config = ConfigDict(extra="forbid")
+
+
+class Asked(Shape):
+    """What comes from outside: texts that every database can keep."""
+
+    @field_validator("*")
+    @classmethod
+    def _no_nul(cls, value: Any) -> Any:
+        texts = value if isinstance(value, list) else [value]
+        if any(isinstance(text, str) and "\0" in text for text in texts):
+            raise ValueError("a text holds a NUL character")
+        return value
+
+
+def _utc(moment: datetime) -> datetime:
+    """A time without a zone is UTC; one that no calendar of ours has is refused."""
+    if not 1970 <= moment.year <= 2500:
+        raise ValueError("expected a time from 1970 to 2500")
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+Moment = Annotated[datetime, AfterValidator(_utc)]
+Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
+Whole = Annotated[int, Field(ge=0, le=2**53)]
 
 
 class Page(BaseModel, Generic[Item]):
@@ -58,8 +89,8 @@ class Network(Shape):
     agent_count: int
 
 
-class NetworkDraft(Shape):
-    name: str = Field(min_length=1, max_length=100)
+class NetworkDraft(Asked):
+    name: Name
 
 
 class Subnet(Shape):
@@ -101,7 +132,7 @@ class Host(Shape):
     last_seen: datetime
 
 
-class HostChange(Shape):
+class HostChange(Asked):
     name: str | None = Field(max_length=253)
     """Null gives the host its own name back."""
 
@@ -258,8 +289,8 @@ class Run(Shape):
     """How many of what the run stored: interfaces, subnets, containers, set_aside, …"""
 
 
-class RunRequest(Shape):
-    agent_id: str
+class RunRequest(Asked):
+    agent_id: str = Field(max_length=36)
 
 
 class Report(Shape):
@@ -326,12 +357,12 @@ class Key(Shape):
     revoked_at: datetime | None
 
 
-class KeyDraft(Shape):
-    name: str = Field(min_length=1, max_length=100)
+class KeyDraft(Asked):
+    name: Name
     kind: Literal["user", "agent"] = "user"
     role: Role = "viewer"
-    network_id: str | None = None
-    expires_at: datetime | None = None
+    network_id: str | None = Field(default=None, max_length=36)
+    expires_at: Moment | None = None
 
 
 class NewKey(Key):
@@ -350,8 +381,8 @@ class Session(Shape):
     user: User
 
 
-class Login(Shape):
-    name: str = Field(min_length=1, max_length=100)
+class Login(Asked):
+    name: Name
     password: str = Field(min_length=1, max_length=1000)
 
 
@@ -359,13 +390,13 @@ class Setup(Shape):
     needed: bool
 
 
-class SetupOwner(Shape):
+class SetupOwner(Asked):
     token: str = Field(min_length=1, max_length=200)
-    name: str = Field(min_length=1, max_length=100)
+    name: Name
     password: str = Field(min_length=10, max_length=1000)
 
 
-class AgentPoll(Shape):
+class AgentPoll(Asked):
     """An agent says that it is there and asks for work."""
 
     outbox: str = Field(min_length=1, max_length=64)
@@ -373,8 +404,9 @@ class AgentPoll(Shape):
     name: str = Field(min_length=1, max_length=253)
     active_runs: list[str] = Field(default=[], max_length=1000)
     """Runs that it works on, or whose reports it has yet to deliver."""
-    wait_s: float = Field(default=0, ge=0, le=60)
-    """How long the server may wait for work before it answers."""
+    wait_s: float = Field(default=0, ge=0, le=30)
+    """How long the server may wait for work before it answers; well below the minute without a
+    poll after which an agent counts as offline."""
     leaving: bool = False
     """The agent is ending, and is offline from now on."""
 
@@ -386,12 +418,12 @@ class AgentWork(Shape):
     """Of the agent's active runs, those to stop."""
 
 
-class RunProgress(Shape):
+class RunProgress(Asked):
     outbox: str = Field(min_length=1, max_length=64)
     state: Literal["starting", "running", "failed"]
     phase: str | None = Field(default=None, max_length=50)
-    done: int = Field(default=0, ge=0)
-    total: int | None = Field(default=None, ge=0)
+    done: Whole = 0
+    total: Whole | None = None
     reason: str | None = Field(default=None, max_length=1000)
     trigger: str = Field(default="start", max_length=20)
-    started_at: datetime | None = None
+    started_at: Moment | None = None

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, func, insert, select, update
+from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.engine import insert_new
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, network, report, run, subject
 from mooring.server.merge import Row
 
@@ -20,19 +21,24 @@ async def by_id(connection: AsyncConnection, agent_id: str) -> Row | None:
     return _one(await connection.execute(select(agent).where(agent.c.id == agent_id)))
 
 
-async def by_outbox(connection: AsyncConnection, outbox: str) -> list[Row]:
-    """The agents with this outbox, in any network, with the network's name."""
+async def by_outbox(
+    connection: AsyncConnection, outbox: str, network_id: str | None = None
+) -> list[Row]:
+    """The agents with this outbox, in any network or in one, with the network's name."""
     query = (
         select(agent, network.c.name.label("network_name"))
         .join(network, network.c.id == agent.c.network_id)
         .where(agent.c.outbox == outbox)
     )
+    if network_id:
+        query = query.where(agent.c.network_id == network_id)
     return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
 async def create(
     connection: AsyncConnection, network_id: str, outbox: str, name: str, now: float
-) -> Row:
+) -> Row | None:
+    """A new agent; None if another connection made it in this same moment."""
     values: dict[str, Any] = {
         "id": new_id(),
         "network_id": network_id,
@@ -46,23 +52,24 @@ async def create(
         "first_seen": now,
         "last_seen": now,
     }
-    await connection.execute(insert(agent).values(values))
-    return values
+    made = await insert_new(connection, agent, values, ("network_id", "outbox"))
+    return values if made else None
 
 
 async def change(connection: AsyncConnection, agent_id: str, **values: Any) -> None:
     await connection.execute(update(agent).where(agent.c.id == agent_id).values(**values))
 
 
-async def lock(connection: AsyncConnection, agent_id: str, network_id: str) -> None:
-    """Let nobody else store for this network until the transaction ends.
+async def lock(connection: AsyncConnection, agent_id: str, network_id: str) -> Row | None:
+    """Let nobody else store for this network until the transaction ends; answers the agent.
 
-    Agents of one network write the same subnets. SQLite has one writer anyway.
+    Agents of one network write the same subnets. SQLite has one writer anyway. Rows that refer
+    to the network or the agent can still be written by others (a run that is asked for).
     """
-    await connection.execute(
-        select(network.c.id).where(network.c.id == network_id).with_for_update()
-    )
-    await connection.execute(select(agent.c.id).where(agent.c.id == agent_id).with_for_update())
+    of_network = select(network.c.id).where(network.c.id == network_id)
+    await connection.execute(of_network.with_for_update(key_share=True))
+    mine = select(agent).where(agent.c.id == agent_id)
+    return _one(await connection.execute(mine.with_for_update(key_share=True)))
 
 
 async def take_over(connection: AsyncConnection, agent_id: str, host_id: str) -> list[str]:
@@ -89,21 +96,21 @@ async def last_number(connection: AsyncConnection, agent_id: str, name: str) -> 
     return number or 0
 
 
-def _silent(now: float) -> ColumnElement[bool]:
-    return agent.c.online.is_(True) & (agent.c.last_seen < now - SILENT_AFTER)
+def _silent(before: float) -> ColumnElement[bool]:
+    return agent.c.online.is_(True) & (agent.c.last_seen < before)
 
 
-async def silent(connection: AsyncConnection, now: float) -> list[Row]:
-    """The agents that count as online and have not polled for long."""
-    result = await connection.execute(select(agent).where(_silent(now)))
+async def silent(connection: AsyncConnection, before: float) -> list[Row]:
+    """The agents that count as online and were last heard of ``before``."""
+    result = await connection.execute(select(agent).where(_silent(before)))
     return [dict(row) for row in result.mappings()]
 
 
-async def fall_silent(connection: AsyncConnection, now: float) -> list[Row]:
-    """Mark those offline that have not polled for long; answers them."""
-    fallen = await silent(connection, now)
+async def fall_silent(connection: AsyncConnection, before: float) -> list[Row]:
+    """Mark those offline that were last heard of ``before``; answers them."""
+    fallen = await silent(connection, before)
     if fallen:
-        await connection.execute(update(agent).where(_silent(now)).values(online=False))
+        await connection.execute(update(agent).where(_silent(before)).values(online=False))
     return fallen
 
 
@@ -115,7 +122,7 @@ def _one(result: Any) -> Row | None:
 _AGENTS = Listing(
     agent,
     {
-        "name": func.lower(agent.c.name),
+        "name": folded(agent.c.name),
         "first_seen": agent.c.first_seen,
         "last_seen": agent.c.last_seen,
     },

@@ -24,8 +24,8 @@ async def read(connection: AsyncConnection) -> Counts:
     states = select(run.c.state, func.count()).group_by(run.c.state)
     online = select(agent.c.online, func.count()).group_by(agent.c.online)
     runs = dict.fromkeys((state.value for state in RunState), 0)
-    runs |= dict(list((await connection.execute(states)).tuples()))
-    by_online: dict[bool, int] = dict(list((await connection.execute(online)).tuples()))
+    runs |= dict((await connection.execute(states)).all())
+    by_online: dict[bool, int] = dict((await connection.execute(online)).all())
     return Counts(
         await _present(connection, host),
         await _present(connection, subnet),

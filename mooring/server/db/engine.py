@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, event, make_url
+from sqlalchemy import Connection, Table, event, make_url
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
@@ -15,6 +17,9 @@ from mooring.core.errors import UsageError
 __all__ = ["READ_ONLY", "AsyncConnection", "Database", "database_url"]
 
 READ_ONLY = "mooring_read_only"
+CONNECT_WITHIN = 10
+"""Seconds that PostgreSQL has to answer when it is called."""
+_OPTIONS = frozenset({"host", "passfile", "port", "ssl", "target_session_attrs"})
 
 
 def database_url(text: str) -> str:
@@ -23,7 +28,7 @@ def database_url(text: str) -> str:
     remedy = "such as postgresql://user:password@host/mooring"
     try:
         url = make_url(text)
-    except ArgumentError:
+    except (ArgumentError, ValueError):
         raise UsageError(attempted, "it is not a URL", remedy) from None
     drivers = {
         "sqlite": "sqlite+aiosqlite",
@@ -35,7 +40,27 @@ def database_url(text: str) -> str:
         url = url.set(drivername=drivers[name])
     elif name not in drivers.values():
         raise UsageError(attempted, f"expected postgresql or sqlite, got {name!r}", remedy)
+    if "sslmode" in url.query:  # as libpq calls it
+        url = url.difference_update_query(["sslmode"]).update_query_dict(
+            {"ssl": url.query["sslmode"]}
+        )
+    unknown = set(url.query) - _OPTIONS
+    if unknown:
+        known = ", ".join(sorted(_OPTIONS))
+        raise UsageError(attempted, f"expected {known} after the ?, got {min(unknown)!r}", remedy)
     return url.render_as_string(hide_password=False)
+
+
+async def insert_new(
+    connection: AsyncConnection, table: Table, values: Mapping[str, Any], key: Sequence[str]
+) -> bool:
+    """Insert a row unless there is one with its ``key``; whether it was inserted.
+
+    Waits for another connection that is inserting the same.
+    """
+    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
+    statement = dialect.insert(table).values(values).on_conflict_do_nothing(index_elements=key)
+    return (await connection.execute(statement)).rowcount == 1
 
 
 class Database:
@@ -44,22 +69,32 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.sqlite = url.startswith("sqlite")
-        self.engine: AsyncEngine = create_async_engine(url, pool_pre_ping=not self.sqlite)
+        self.engine: AsyncEngine = create_async_engine(
+            url,
+            pool_pre_ping=not self.sqlite,
+            connect_args={} if self.sqlite else {"timeout": CONNECT_WITHIN},
+        )
         if self.sqlite:
             event.listen(self.engine.sync_engine, "connect", _configure_sqlite)
             event.listen(self.engine.sync_engine, "begin", _begin_sqlite)
+            self._reader = self.engine.execution_options(**{READ_ONLY: True})
+        else:
+            self._reader = self.engine.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+        # SQLite has one writer, and whom it lets in next is chance: here they queue.
+        self._turn = asyncio.Lock() if self.sqlite else contextlib.nullcontext()
 
     @contextlib.asynccontextmanager
     async def write(self) -> AsyncIterator[AsyncConnection]:
         """Commits when the block ends, rolls back when it raises."""
-        async with self.engine.begin() as connection:
+        async with self._turn, self.engine.begin() as connection:
             yield connection
 
     @contextlib.asynccontextmanager
     async def read(self) -> AsyncIterator[AsyncConnection]:
         """One consistent picture; changes nothing and waits for no writer."""
-        engine = self.engine.execution_options(**{READ_ONLY: True})
-        async with engine.connect() as connection:
+        async with self._reader.connect() as connection:
             yield connection
 
     async def close(self) -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
+from ipaddress import ip_address
 
 from sqlalchemy import ColumnElement, Table, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import (
     address,
     agent,
@@ -27,8 +28,8 @@ SHOWN_ADDRESSES = 8
 _HOSTS = Listing(
     host,
     {
-        "name": func.lower(host.c.name),
-        "os": func.lower(host.c.os),
+        "name": folded(host.c.name),
+        "os": folded(host.c.os),
         "first_seen": host.c.first_seen,
         "last_seen": host.c.last_seen,
     },
@@ -39,7 +40,7 @@ PARTS = {
     "interface": Listing(
         interface,
         {
-            "name": func.lower(interface.c.name),
+            "name": folded(interface.c.name),
             "index": interface.c.index,
             "kind": interface.c.kind,
             "state": interface.c.state,
@@ -62,8 +63,8 @@ PARTS = {
     "container": Listing(
         container,
         {
-            "name": func.lower(container.c.name),
-            "image": func.lower(container.c.image),
+            "name": folded(container.c.name),
+            "image": folded(container.c.image),
             "state": container.c.state,
             "last_seen": container.c.last_seen,
         },
@@ -139,15 +140,21 @@ async def addresses_of(
     connection: AsyncConnection, interface_ids: Collection[str]
 ) -> dict[str, list[Row]]:
     """The present addresses of interfaces, by interface."""
-    query = (
-        select(address)
-        .where(address.c.interface_id.in_(interface_ids), address.c.gone_at.is_(None))
-        .order_by(address.c.id)
+    query = select(address).where(
+        address.c.interface_id.in_(interface_ids), address.c.gone_at.is_(None)
     )
     found: dict[str, list[Row]] = defaultdict(list)
     for row in (await connection.execute(query)).mappings():
         found[row["interface_id"]].append(dict(row))
+    for of_interface in found.values():
+        of_interface.sort(key=_by_number)
     return found
+
+
+def _by_number(row: Row) -> tuple[int, int]:
+    """IPv4 before IPv6, and each by its number and not by its text."""
+    ip = ip_address(row["ip"])
+    return ip.version, int(ip)
 
 
 async def rename(connection: AsyncConnection, stored: Row, given: str | None, name: str) -> None:
@@ -163,17 +170,12 @@ async def remove(connection: AsyncConnection, host_id: str) -> None:
 async def _with_facts(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
     ids = [row["id"] for row in rows]
     addresses = await _addresses(connection, ids)
-    agents = dict(
-        list(
-            (
-                await connection.execute(
-                    select(agent.c.host_id, agent.c.id)
-                    .where(agent.c.host_id.in_(ids))
-                    .order_by(agent.c.last_seen)
-                )
-            ).tuples()
-        )
+    watching = (
+        select(agent.c.host_id, agent.c.id)
+        .where(agent.c.host_id.in_(ids))
+        .order_by(agent.c.last_seen)
     )
+    agents = dict((await connection.execute(watching)).all())
     counts = {
         table.name: await _counts(connection, table, ids)
         for table in (interface, container, set_aside)
@@ -202,13 +204,12 @@ async def _addresses(connection: AsyncConnection, ids: list[str]) -> dict[str, l
         select(address.c.host_id, address.c.ip, address.c.subnet_id, subnet.c.kind)
         .join(subnet, subnet.c.id == address.c.subnet_id, isouter=True)
         .where(address.c.host_id.in_(ids), address.c.gone_at.is_(None))
-        .order_by(address.c.id)
     )
     found: dict[str, list[Row]] = defaultdict(list)
     for row in (await connection.execute(query)).mappings():
         found[row["host_id"]].append(dict(row))
     for of_host in found.values():
-        of_host.sort(key=lambda a: (_FAR.get(a["kind"], _LAST.get(a["kind"], 5)), ":" in a["ip"]))
+        of_host.sort(key=lambda a: (_FAR.get(a["kind"], _LAST.get(a["kind"], 5)), _by_number(a)))
     return found
 
 
@@ -221,5 +222,5 @@ async def _counts(connection: AsyncConnection, table: Table, ids: list[str]) -> 
     if "gone_at" in table.c:
         query = query.where(table.c.gone_at.is_(None))
     found: defaultdict[str, int] = defaultdict(int)
-    found.update(dict(list((await connection.execute(query)).tuples())))
+    found.update(dict((await connection.execute(query)).all()))
     return found

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import key, network
 from mooring.server.merge import Row
 
 _KEYS = Listing(
     key,
-    {"name": func.lower(key.c.name), "created_at": key.c.created_at, "kind": key.c.kind},
+    {"name": folded(key.c.name), "created_at": key.c.created_at, "kind": key.c.kind},
     "name",
     (key.c.name, key.c.prefix),
 )

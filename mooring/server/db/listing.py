@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import math
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, and_, func, or_, select
+from sqlalchemy import ColumnElement, Integer, Select, String, Table, and_, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.server.merge import Row
@@ -49,6 +49,11 @@ class Listing:
     search: tuple[ColumnElement[Any], ...] = ()
 
 
+def folded(column: ColumnElement[str]) -> ColumnElement[str]:
+    """Sort by a text without regard to case."""
+    return func.lower(column, type_=String())
+
+
 @dataclass(frozen=True, slots=True)
 class Paged:
     rows: list[Row]
@@ -82,11 +87,8 @@ async def fetch(
     ).scalar()
     query: Select[Any] = select(table, expression.label("sort_value")).where(*fits)
     if ask.cursor is not None:
-        value, last_id = _read_cursor(ask.cursor, sort)
-        try:
-            query = query.where(_after(expression, value, table.c.id, last_id, descending))
-        except TypeError:
-            raise BadList("cursor", "it does not belong to this list") from None
+        value, last_id = _read_cursor(ask.cursor, sort, expression)
+        query = query.where(_after(expression, value, table.c.id, last_id, descending))
     order = (expression.desc(), table.c.id.desc()) if descending else (expression, table.c.id)
     result = await connection.execute(query.order_by(*order).limit(ask.limit + 1))
     rows = [dict(row) for row in result.mappings()]
@@ -113,13 +115,23 @@ def _write_cursor(sort: str, value: Any, last_id: str) -> str:
     return base64.urlsafe_b64encode(json.dumps([sort, value, last_id]).encode()).decode()
 
 
-def _read_cursor(cursor: str, sort: str) -> tuple[Any, str]:
+def _read_cursor(cursor: str, sort: str, expression: ColumnElement[Any]) -> tuple[Any, str]:
+    """The sort value and the id at which the page before ended. Raises ``BadList``."""
+    bad = BadList("cursor", "expected the `next` of a page of this list")
     try:
         of_sort, value, last_id = json.loads(base64.urlsafe_b64decode(cursor))
-    except (ValueError, TypeError, binascii.Error):
-        raise BadList("cursor", "expected the `next` of a page of this list") from None
+    except (ValueError, TypeError, RecursionError):
+        raise bad from None
+    if not (isinstance(of_sort, str) and isinstance(last_id, str)) or "\0" in last_id:
+        raise bad
     if of_sort != sort:
-        raise BadList("cursor", f"it is of the list sorted by {of_sort}, not by {sort}")
-    if not isinstance(value, str | int | float) or not isinstance(last_id, str):
-        raise BadList("cursor", "expected the `next` of a page of this list")
+        raise BadList("cursor", f"it is of the list sorted by {of_sort[:50]}, not by {sort}")
+    if isinstance(expression.type, String):
+        fits = isinstance(value, str) and "\0" not in value
+    elif isinstance(expression.type, Integer):
+        fits = type(value) is int and abs(value) < 2**63
+    else:
+        fits = isinstance(value, float) and math.isfinite(value)
+    if not fits:
+        raise bad
     return value, last_id

@@ -10,7 +10,8 @@ from sqlalchemy.exc import DBAPIError
 
 from mooring import __version__
 from mooring.core.errors import MooringError
-from mooring.server.db.engine import Database
+from mooring.server.db.engine import CONNECT_WITHIN, Database
+from mooring.server.db.tables import metadata
 
 HEAD = "0001"
 """The newest of ``migrations/versions``; written here so that a start needs no Alembic."""
@@ -35,9 +36,17 @@ async def upgrade(database: Database) -> None:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise MooringError(
             f"opening the database {name}",
-            str(cause).strip() or type(cause).__name__,
+            _why(cause),
             "check that it is a database of Mooring, that it runs, and that it can be written",
         ) from error
+
+
+def _why(cause: BaseException | None) -> str:
+    if isinstance(cause, ConnectionRefusedError):
+        return "connection refused: nothing listens there"
+    if isinstance(cause, TimeoutError):
+        return f"no answer within {CONNECT_WITHIN} s"
+    return str(cause).strip() or type(cause).__name__
 
 
 def shown(database: Database) -> str:
@@ -51,7 +60,7 @@ def _upgrade(connection: Connection, name: str) -> None:
     if "alembic_version" in tables:
         row = connection.execute(text("SELECT version_num FROM alembic_version")).first()
         revision = row[0] if row else None
-    elif tables & {"host", "network"}:
+    elif tables & set(metadata.tables):
         raise MooringError(
             f"opening the database {name}",
             "it holds tables that Mooring did not make",

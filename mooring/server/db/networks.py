@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, host, network, subnet
 from mooring.server.merge import Row
 
@@ -17,7 +17,7 @@ HOME = "home"
 
 _NETWORKS = Listing(
     network,
-    {"name": func.lower(network.c.name), "created_at": network.c.created_at},
+    {"name": folded(network.c.name), "created_at": network.c.created_at},
     "name",
     (network.c.name,),
 )
@@ -36,13 +36,19 @@ async def by_id(connection: AsyncConnection, network_id: str) -> Row | None:
 
 
 async def by_name(connection: AsyncConnection, name: str) -> Row | None:
-    query = select(network).where(func.lower(network.c.name) == name.lower())
+    query = select(network).where(func.lower(network.c.name) == func.lower(name))
     row = (await connection.execute(query)).mappings().first()
     return dict(row) if row else None
 
 
 async def names(connection: AsyncConnection) -> list[str]:
     return list((await connection.execute(select(network.c.name).order_by("name"))).scalars())
+
+
+async def lock_names(connection: AsyncConnection) -> None:
+    """Let nobody else name a network until the transaction ends: no two are called the same."""
+    if connection.dialect.name == "postgresql":
+        await connection.execute(text("LOCK TABLE network IN SHARE ROW EXCLUSIVE MODE"))
 
 
 async def create(connection: AsyncConnection, name: str, now: float) -> Row:
@@ -53,9 +59,19 @@ async def create(connection: AsyncConnection, name: str, now: float) -> Row:
 
 async def ensure_home(connection: AsyncConnection, now: float) -> Row:
     """The oldest network; made if there is none yet."""
+    return await _oldest(connection) or await _first(connection, now)
+
+
+async def _first(connection: AsyncConnection, now: float) -> Row:
+    # Several servers may start at once on one empty database.
+    await lock_names(connection)
+    return await _oldest(connection) or await create(connection, HOME, now)
+
+
+async def _oldest(connection: AsyncConnection) -> Row | None:
     query = select(network).order_by(network.c.created_at, network.c.id).limit(1)
     row = (await connection.execute(query)).mappings().first()
-    return dict(row) if row else await create(connection, HOME, now)
+    return dict(row) if row else None
 
 
 async def rename(connection: AsyncConnection, network_id: str, name: str) -> None:
@@ -74,7 +90,7 @@ async def _with_counts(connection: AsyncConnection, rows: Collection[Row]) -> li
         if "gone_at" in table.c:
             query = query.where(table.c.gone_at.is_(None))
         grouped = await connection.execute(query.group_by(table.c.network_id))
-        counts[table.name] = dict(list(grouped.tuples()))
+        counts[table.name] = dict(grouped.all())
     return [
         {**row, **{f"{name}_count": of.get(row["id"], 0) for name, of in counts.items()}}
         for row in rows

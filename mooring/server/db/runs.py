@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.event import RunState
+from mooring.server.db.engine import insert_new
 from mooring.server.db.listing import Ask, Listing, Paged, fetch
 from mooring.server.db.tables import agent, run
 from mooring.server.merge import Row
@@ -18,8 +19,12 @@ WORKING = (RunState.STARTING.value, RunState.RUNNING.value)
 OPEN = (RunState.PENDING.value, *WORKING)
 
 
-async def by_id(connection: AsyncConnection, run_id: str) -> Row | None:
-    row = (await connection.execute(select(run).where(run.c.id == run_id))).mappings().first()
+async def by_id(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> Row | None:
+    """The run; with ``lock`` nobody else moves it before this transaction ends."""
+    query = select(run).where(run.c.id == run_id)
+    if lock:
+        query = query.with_for_update(key_share=True)
+    row = (await connection.execute(query)).mappings().first()
     return dict(row) if row else None
 
 
@@ -29,14 +34,14 @@ async def create(
     sender: Row,
     trigger: str,
     requested_at: float,
-    state: RunState = RunState.PENDING,
-) -> Row:
+) -> Row | None:
+    """A new run, pending; None if another connection made it in this same moment."""
     values = {
         "id": run_id,
         "network_id": sender["network_id"],
         "agent_id": sender["id"],
         "trigger": trigger,
-        "state": state.value,
+        "state": RunState.PENDING.value,
         "phase": None,
         "done": 0,
         "total": None,
@@ -46,8 +51,25 @@ async def create(
         "finished_at": None,
         "summary": {},
     }
-    await connection.execute(insert(run).values(values))
-    return values
+    return values if await insert_new(connection, run, values, ("id",)) else None
+
+
+async def get_or_create(
+    connection: AsyncConnection, run_id: str, sender: Row, trigger: str, requested_at: float
+) -> tuple[Row, bool]:
+    """The run, to be moved by this transaction alone, and whether it is new.
+
+    An agent's first word on a run and its first report may come at once.
+    """
+    stored = await by_id(connection, run_id, lock=True)
+    if stored is not None:
+        return stored, False
+    made = await create(connection, run_id, sender, trigger, requested_at)
+    if made is not None:
+        return made, True
+    stored = await by_id(connection, run_id, lock=True)
+    assert stored is not None
+    return stored, False
 
 
 async def move(
@@ -125,16 +147,16 @@ async def page(
     return Paged(await _named(connection, paged.rows), paged.next, paged.total)
 
 
-async def shown(connection: AsyncConnection, run_id: str) -> Row | None:
+async def shown(connection: AsyncConnection, run_id: str, *, lock: bool = False) -> Row | None:
     """One run as it is listed: with its agent's name."""
-    row = await by_id(connection, run_id)
+    row = await by_id(connection, run_id, lock=lock)
     return (await _named(connection, [row]))[0] if row else None
 
 
 async def _named(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
     ids = {row["agent_id"] for row in rows}
     query = select(agent.c.id, agent.c.name).where(agent.c.id.in_(ids))
-    names = dict(list((await connection.execute(query)).tuples()))
+    names = dict((await connection.execute(query)).all())
     return [{**row, "agent_name": names.get(row["agent_id"], "")} for row in rows]
 
 
@@ -147,8 +169,24 @@ async def lose(
     return [r for r in lost if await move(connection, r, RunState.FAILED, now, reason=reason)]
 
 
-async def abandon(connection: AsyncConnection, silent: Row, now: float) -> list[Row]:
-    """Fail the runs that an agent which fell silent worked on."""
-    working = await of_agent(connection, silent["id"], WORKING)
-    reason = f"the agent {silent['name']} has not been heard of for over a minute"
-    return [r for r in working if await move(connection, r, RunState.FAILED, now, reason=reason)]
+async def orphans(connection: AsyncConnection, before: float) -> list[Row]:
+    """The runs on which agents work that were last heard of ``before``; with their names."""
+    query = (
+        select(run, agent.c.name.label("agent_name"))
+        .join(agent, agent.c.id == run.c.agent_id)
+        .where(run.c.state.in_(WORKING), agent.c.last_seen < before)
+        .order_by(run.c.id)
+    )
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def abandon(connection: AsyncConnection, before: float, now: float) -> list[Row]:
+    """Fail the orphans; answers them."""
+    why = "has not been heard of for over a minute"
+    return [
+        r
+        for r in await orphans(connection, before)
+        if await move(
+            connection, r, RunState.FAILED, now, reason=f"the agent {r['agent_name']} {why}"
+        )
+    ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
@@ -33,7 +34,10 @@ async def store(
     are no longer wanted stay with ``gone_at``; ``last_seen`` of all the others is ``now``.
     New rows in the answer have their ids.
     """
-    todo = difference(await rows(connection, table, where), wanted, key, quiet)
+    stored = await rows(connection, table, where)
+    # Between the steps of a large snapshot others have a turn.
+    await asyncio.sleep(0)
+    todo = difference(stored, wanted, key, quiet)
     new = [
         {"id": new_id(), **fixed, **values, "first_seen": now, "last_seen": now}
         for values in todo.new

@@ -49,6 +49,6 @@ async def read(connection: AsyncConnection, network_id: str | None, most: int) -
     return Found(
         [dict(row) for row in (await connection.execute(subnets)).mappings()],
         [dict(row) for row in (await connection.execute(hosts)).mappings()],
-        list((await connection.execute(places)).tuples()),
+        [(h, s) for h, s in await connection.execute(places)],
         (await connection.execute(count)).scalar_one(),
     )

@@ -24,9 +24,14 @@ async def count(connection: AsyncConnection) -> int:
 
 
 async def by_login(connection: AsyncConnection, name: str) -> Row | None:
-    query = select(user).where(user.c.login == name.lower())
+    query = select(user).where(user.c.login == _login(name))
     row = (await connection.execute(query)).mappings().first()
     return dict(row) if row else None
+
+
+def _login(name: str) -> str:
+    # A name may grow when it is made lower case ("İ" does), beyond what the column takes.
+    return name.lower()[:100]
 
 
 async def create_first(
@@ -40,7 +45,7 @@ async def create_first(
     row = {
         "id": new_id(),
         "name": name,
-        "login": name.lower(),
+        "login": _login(name),
         "role": "owner",
         "password_hash": password_hash,
         "created_at": now,

@@ -30,7 +30,8 @@ async def ingest(
     A number that is not above the last one stored of its subject was seen before: nothing is
     stored, and the outcome says so.
     """
-    await agents.lock(connection, sender["id"], sender["network_id"])
+    # Read again under the lock: another report of the same agent may just have been stored.
+    sender = await agents.lock(connection, sender["id"], sender["network_id"]) or sender
     if rep.number <= await agents.last_number(connection, sender["id"], rep.subject):
         outcome = Outcome(stored=False)
         outcome.log("report_seen", subject=rep.subject, number=rep.number)
@@ -111,12 +112,15 @@ async def _move_run(visit: Visit, mark: RunMark, counts: dict[str, int]) -> None
     """Move a run along by a report's mark; ``final`` completes it with this very transaction."""
     # An agent's clock may be ahead of ours; no run started after its report came.
     started_at = min(mark.started_at, visit.now)
-    stored = await runs.by_id(visit.connection, mark.id)
-    if stored is None:
-        stored = await runs.create(visit.connection, mark.id, visit.agent, mark.trigger, started_at)
+    stored, new = await runs.get_or_create(
+        visit.connection, mark.id, visit.agent, mark.trigger, started_at
+    )
+    if new:
         visit.tell(Entity.RUN, Operation.CREATED, mark.id, _title(visit))
     elif stored["agent_id"] != visit.agent["id"]:
         visit.outcome.log("run_of_another_agent", run=mark.id, agent=visit.agent["id"])
+        return
+    if RunState(stored["state"]).ended:
         return
     stored = await runs.add_summary(visit.connection, stored, counts)
     state = RunState.COMPLETE if mark.final else RunState.RUNNING

@@ -22,19 +22,18 @@ async def store_engines(visit: Visit, e: Engines) -> dict[str, int]:
     """
     if await visit.stored_host() is None:
         await visit.new_host({"name": visit.agent["name"], "source": "containers"})
-    columns = ("socket", "state", "kind", "version", "detail", "elapsed_ms")
-    await agents.change(
-        visit.connection,
-        visit.agent["id"],
-        host_id=visit.host,
-        engines=[{c: engine[c] for c in columns} for engine in wire.to_builtins(e.engines)],
-    )
+    engines = _engines(e, visit.agent["engines"])
+    await agents.change(visit.connection, visit.agent["id"], host_id=visit.host, engines=engines)
+    if _without_times(engines) != _without_times(visit.agent["engines"]):
+        visit.tell_agent()
     answered = [engine for engine in e.engines if engine.state is EngineState.ANSWERED]
     for engine in answered:
         await _store_containers(visit, engine)
     if answered:
         found = [s for engine in answered for n in engine.networks for s in n.subnets]
-        await store_subnets(visit, tuple(found), "containers")
+        # While an engine that was there before is silent, nobody knows which networks it has.
+        silent = [n for n in engines if n["kind"] and n["state"] != EngineState.ANSWERED.value]
+        await store_subnets(visit, tuple(found), "containers", whole=not silent)
     for engine in e.engines:
         visit.outcome.log(
             "engine_stored",
@@ -48,6 +47,20 @@ async def store_engines(visit: Visit, e: Engines) -> dict[str, int]:
         "containers": sum(len(engine.containers) for engine in answered),
         "container_networks": sum(len(engine.networks) for engine in answered),
     }
+
+
+def _engines(e: Engines, before: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The engines as they are kept: a silent one is still of the kind that it last said."""
+    columns = ("socket", "state", "kind", "version", "detail", "elapsed_ms")
+    kinds = {engine["socket"]: engine["kind"] for engine in before}
+    return [
+        {c: engine[c] for c in columns} | {"kind": engine["kind"] or kinds.get(engine["socket"])}
+        for engine in wire.to_builtins(e.engines)
+    ]
+
+
+def _without_times(engines: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [{**engine, "elapsed_ms": 0} for engine in engines]
 
 
 async def _store_containers(visit: Visit, engine: Engine) -> None:

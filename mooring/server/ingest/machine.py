@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from sqlalchemy import select, update
 
 from mooring.model import wire
@@ -10,7 +12,7 @@ from mooring.model.machine import Machine
 from mooring.server import merge
 from mooring.server.db import agents
 from mooring.server.db.tables import address, agent, host, interface, neighbour, route
-from mooring.server.ingest.subnets import retire_shared_subnets, store_subnets
+from mooring.server.ingest.subnets import SubnetIds, retire_shared_subnets, store_subnets
 from mooring.server.ingest.visit import Visit
 from mooring.server.merge import Difference, Values
 
@@ -18,7 +20,9 @@ from mooring.server.merge import Difference, Values
 async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
     """Store the snapshot; answers how many of what it held."""
     host_changed = await _store_host(visit, m)
-    subnet_ids = await store_subnets(visit, merge.all_subnets(m), "machine")
+    found = merge.all_subnets(m)
+    await asyncio.sleep(0)
+    subnet_ids = await store_subnets(visit, found, "machine")
     interfaces = await visit.store(
         interface, merge.interface_rows(m.interfaces), ("name",), quiet=("index",)
     )
@@ -27,14 +31,12 @@ async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
     await visit.store(route, merge.route_rows(m.routes), route_key)
     await visit.store(neighbour, merge.neighbour_rows(m.neighbours), ("interface", "ip"))
     await retire_shared_subnets(visit)
-    await agents.change(
-        visit.connection,
-        visit.agent["id"],
-        host_id=visit.host,
-        capabilities=wire.to_builtins(m.capabilities),
-    )
-    if not visit.host_is_new and (host_changed or addresses.loud or interfaces.loud):
-        visit.tell(Entity.HOST, Operation.CHANGED, visit.host, visit.host_name)
+    known = {"host_id": visit.host, "capabilities": wire.to_builtins(m.capabilities)}
+    await agents.change(visit.connection, visit.agent["id"], **known)
+    if any(visit.agent[column] != value for column, value in known.items()):
+        visit.tell_agent()
+    if host_changed or addresses.loud or interfaces.loud:
+        visit.tell_host()
     await visit.tell_parts(Entity.INTERFACE, interfaces, interface)
     for i in m.interfaces:
         visit.outcome.log(
@@ -50,7 +52,7 @@ async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
     return {
         "interfaces": len(m.interfaces),
         "addresses": sum(len(i.addresses) for i in m.interfaces),
-        "subnets": len(subnet_ids),
+        "subnets": len(set(subnet_ids.values())),
         "routes": len(m.routes),
         "neighbours": len(m.neighbours),
     }
@@ -108,17 +110,20 @@ async def _known(visit: Visit, identity: str) -> list[merge.Known]:
     return known
 
 
-async def _store_addresses(visit: Visit, m: Machine, subnet_ids: dict[str, str]) -> Difference:
+async def _store_addresses(visit: Visit, m: Machine, subnet_ids: SubnetIds) -> Difference:
     query = select(interface.c.name, interface.c.id).where(
         interface.c.host_id == visit.host, interface.c.gone_at.is_(None)
     )
-    interface_ids = dict(list((await visit.connection.execute(query)).tuples()))
+    interface_ids = dict((await visit.connection.execute(query)).all())
+    places = merge.address_places(m.interfaces)
+    await asyncio.sleep(0)
     wanted = [
         {
             **place.values,
             "interface_id": interface_ids[place.interface],
-            "subnet_id": subnet_ids[place.cidr],
+            "subnet_id": subnet_ids.get((place.interface, place.cidr))
+            or subnet_ids["", place.cidr],
         }
-        for place in merge.address_places(m.interfaces)
+        for place in places
     ]
     return await visit.store(address, wanted, ("interface_id", "ip", "prefix"))

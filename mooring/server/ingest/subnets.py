@@ -2,51 +2,79 @@
 
 from __future__ import annotations
 
-from sqlalchemy import insert, select, update
+import asyncio
+
+from sqlalchemy import insert
 
 from mooring.core.ids import new_id
 from mooring.model.event import Entity, Operation
 from mooring.model.net import Subnet
 from mooring.server import merge
-from mooring.server.db import snapshot
-from mooring.server.db.tables import address, subnet
+from mooring.server.db import snapshot, subnets
+from mooring.server.db.tables import subnet
+from mooring.server.db.timeline import Told
 from mooring.server.ingest.visit import Visit
 from mooring.server.merge import Row, Values
 
+SubnetIds = dict[tuple[str, str], str]
+"""Ids of subnets by interface and CIDR; those with "" for the interface stand for any other."""
 
-async def store_subnets(visit: Visit, found: tuple[Subnet, ...], source: str) -> dict[str, str]:
-    """Make a host's subnets be those found; answers the ids of all that it is in, by CIDR."""
+
+async def store_subnets(
+    visit: Visit, found: tuple[Subnet, ...], source: str, *, whole: bool = True
+) -> SubnetIds:
+    """Make a host's subnets be those found; answers the ids of all that it is in.
+
+    Not ``whole`` means that there may be more: then none is gone for not being found.
+    """
     wanted = merge.subnet_rows(found, visit.host, source)
+    # A machine with thousands of subnets is counted out in steps: between them others have a turn.
+    await asyncio.sleep(0)
     query = (subnet.c.network_id == visit.network) & subnet.c.scope.in_((visit.host, ""))
     stored = await snapshot.rows(visit.connection, subnet, query)
-    by_place = {(row["scope"], row["cidr"]): row for row in stored}
+    by_place = {_place(row): row for row in stored}
     settled = [_settled(visit, values, by_place) for values in wanted]
-    places = {(values["scope"], values["cidr"]) for values in settled}
+    places = {_place(before): _place(after) for before, after in zip(wanted, settled, strict=True)}
+    present = set(places.values())
+    await asyncio.sleep(0)
     # Of those not found, only the host's own from this same source are gone by this snapshot.
     compared = [
         row
         for place, row in by_place.items()
-        if place in places or (place[0] == visit.host and row["source"] == source)
+        if place in present or (whole and place[0] == visit.host and row["source"] == source)
     ]
     todo = merge.difference(compared, settled, ("scope", "cidr"))
+    await asyncio.sleep(0)
     seen = {"first_seen": visit.now, "last_seen": visit.now}
     new = [{"id": new_id(), "network_id": visit.network, **v, **seen} for v in todo.new]
     if new:
         await visit.connection.execute(insert(subnet), new)
     await snapshot.change(visit.connection, subnet, [(c.id, c.values) for c in todo.changed])
-    for row in new:
-        visit.tell(Entity.SUBNET, Operation.CREATED, row["id"], row["cidr"])
-    for c in todo.changed:
-        visit.tell(Entity.SUBNET, Operation.CHANGED, c.id, c.values["cidr"])
-    await _gone(visit, {row["id"]: row["cidr"] for row in compared if row["id"] in todo.gone})
-    ids = {(row["scope"], row["cidr"]): row["id"] for row in [*compared, *new]}
-    present = {cidr: ids[scope, cidr] for scope, cidr in places}
-    await visit.connection.execute(
-        update(subnet).where(subnet.c.id.in_(present.values())).values(last_seen=visit.now)
+    ids = {_place(row): row["id"] for row in [*compared, *new]}
+    await subnets.seen(visit.connection, [ids[place] for place in present], visit.now)
+    gone = {row["id"]: row["cidr"] for row in compared if row["id"] in set(todo.gone)}
+    await subnets.gone(visit.connection, gone, visit.now)
+    visit.tell_many(
+        [visit.told(Entity.SUBNET, Operation.CREATED, row["id"], row["cidr"]) for row in new]
+        + [
+            visit.told(Entity.SUBNET, Operation.CHANGED, c.id, c.values["cidr"])
+            for c in todo.changed
+        ]
+        + _gone(visit, gone)
     )
     for values in settled:
         visit.outcome.log("subnet_stored", cidr=values["cidr"], kind=values["kind"], source=source)
-    return present
+    await asyncio.sleep(0)
+    known: SubnetIds = {}
+    for s in found:
+        place = merge.subnet_place(s, visit.host)
+        known[s.interface or "", place[1]] = ids[places[place]]
+        known.setdefault(("", place[1]), ids[places[place]])
+    return known
+
+
+def _place(row: Row) -> tuple[str, str]:
+    return (row["scope"], row["cidr"])
 
 
 def _settled(visit: Visit, values: Values, stored: dict[tuple[str, str], Row]) -> Values:
@@ -58,31 +86,16 @@ def _settled(visit: Visit, values: Values, stored: dict[tuple[str, str], Row]) -
     own = stored.get((visit.host, values["cidr"]))
     if own and own["source"] == "containers" and own["gone_at"] is None:
         values = {**values, "scope": visit.host, "host_id": visit.host}
-    return merge.settle_subnet(stored.get((values["scope"], values["cidr"])), values)
+    return merge.settle_subnet(stored.get(_place(values)), values)
 
 
 async def retire_shared_subnets(visit: Visit) -> None:
     """Shared subnets in which no host has an address any more are gone."""
-    used = select(address.c.id).where(
-        address.c.subnet_id == subnet.c.id, address.c.gone_at.is_(None)
-    )
-    query = select(subnet.c.id, subnet.c.cidr).where(
-        subnet.c.network_id == visit.network,
-        subnet.c.scope == "",
-        subnet.c.source == "machine",
-        subnet.c.gone_at.is_(None),
-        subnet.c.last_seen < visit.now,
-        ~used.exists(),
-    )
-    rows = (await visit.connection.execute(query)).tuples()
-    await _gone(visit, dict(list(rows)))
+    gone = await subnets.retire(visit.connection, visit.network, visit.now, seen_before=visit.now)
+    visit.tell_many(_gone(visit, gone))
 
 
-async def _gone(visit: Visit, gone: dict[str, str]) -> None:
-    if not gone:
-        return
-    await visit.connection.execute(
-        update(subnet).where(subnet.c.id.in_(gone)).values(gone_at=visit.now)
-    )
-    for row_id, cidr in gone.items():
-        visit.tell(Entity.SUBNET, Operation.DELETED, row_id, cidr)
+def _gone(visit: Visit, gone: dict[str, str]) -> list[Told]:
+    return [
+        visit.told(Entity.SUBNET, Operation.DELETED, row_id, cidr) for row_id, cidr in gone.items()
+    ]

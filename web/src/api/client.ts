@@ -6,7 +6,13 @@ import type { components, paths } from './schema.gen'
 
 export type Shapes = components['schemas']
 
-export const api = createClient<paths>({ baseUrl: '' })
+/** A server that takes a request and never answers is as good as away. */
+const DEADLINE = 15_000
+
+export const api = createClient<paths>({
+  baseUrl: '',
+  fetch: (request: Request) => fetch(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(DEADLINE)]) }),
+})
 
 type Listener = (error: Problem | Unreachable) => void
 const listeners = new Set<Listener>()

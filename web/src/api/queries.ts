@@ -30,8 +30,6 @@ export const map = (network_id: string) =>
   queryOptions({
     queryKey: ['map', { network_id }] as const,
     queryFn: ({ signal }) => ask(api.GET('/api/v1/map', { params: { query: { network_id } }, signal })),
-    // The largest answer of all: the map keeps its own copy and needs none compared with the last.
-    structuralSharing: false,
   })
 
 export const subnets = (query: InNetwork) =>
@@ -43,7 +41,7 @@ export const subnets = (query: InNetwork) =>
 export const subnet = (id: string) =>
   queryOptions({
     queryKey: ['subnet', { id }] as const,
-    queryFn: ({ signal }) => ask(api.GET('/api/v1/subnets/{id}', { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/subnets/{subnet_id}', { params: { path: { subnet_id: id } }, signal })),
   })
 
 /** The subnets with these ids, to name what another answer only points at. */
@@ -64,7 +62,7 @@ export const hosts = (query: InNetwork & { subnet_id?: string }) =>
 export const host = (id: string) =>
   queryOptions({
     queryKey: ['host', { id }] as const,
-    queryFn: ({ signal }) => ask(api.GET('/api/v1/hosts/{id}', { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } }, signal })),
   })
 
 export const interfaces = (query: OfHost) =>
@@ -106,10 +104,10 @@ export const agents = (query: InNetwork) =>
 export const agent = (id: string) =>
   queryOptions({
     queryKey: ['agent', { id }] as const,
-    queryFn: ({ signal }) => ask(api.GET('/api/v1/agents/{id}', { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/agents/{agent_id}', { params: { path: { agent_id: id } }, signal })),
   })
 
-export const runs = (query: InNetwork & { agent_id?: string; state?: string }) =>
+export const runs = (query: InNetwork & { agent_id?: string; state?: Shapes['Run']['state'] }) =>
   queryOptions({
     queryKey: ['runs', query] as const,
     queryFn: ({ signal }) => ask(api.GET('/api/v1/runs', { params: { query }, signal })),
@@ -118,7 +116,7 @@ export const runs = (query: InNetwork & { agent_id?: string; state?: string }) =
 export const run = (id: string) =>
   queryOptions({
     queryKey: ['run', { id }] as const,
-    queryFn: ({ signal }) => ask(api.GET('/api/v1/runs/{id}', { params: { path: { id } }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/runs/{run_id}', { params: { path: { run_id: id } }, signal })),
   })
 
 export const timeline = (query: InNetwork) =>
@@ -131,9 +129,9 @@ export const lookNow = (agent_id: string): Promise<Shapes['Run']> =>
   ask(api.POST('/api/v1/runs', { body: { agent_id } }))
 
 export const cancelRun = (id: string): Promise<Shapes['Run']> =>
-  ask(api.POST('/api/v1/runs/{id}/cancel', { params: { path: { id } } }))
+  ask(api.POST('/api/v1/runs/{run_id}/cancel', { params: { path: { run_id: id } } }))
 
 export const renameHost = (id: string, name: string | null): Promise<Shapes['Host']> =>
-  ask(api.PATCH('/api/v1/hosts/{id}', { params: { path: { id } }, body: { name } }))
+  ask(api.PATCH('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } }, body: { name } }))
 
-export const forgetHost = (id: string) => ask(api.DELETE('/api/v1/hosts/{id}', { params: { path: { id } } }))
+export const forgetHost = (id: string) => ask(api.DELETE('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } } }))

@@ -45,6 +45,12 @@ test('everything concerns the timeline', () => {
   }
 })
 
+test('news of many at once concerns each of them', () => {
+  expect(affects(change('host', { id: null }), ['host', { id: 'b' }])).toBe(true)
+  expect(affects(change('host', { id: null }), ['routes', { host_id: 'b' }])).toBe(true)
+  expect(affects(change('host', { id: null }), ['runs', {}])).toBe(false)
+})
+
 test('an entity or a noun that this page does not know concerns nothing', () => {
   expect(affects(change('forward'), ['hosts', {}])).toBe(false)
   expect(affects(change('host'), ['health', {}])).toBe(false)

@@ -7,7 +7,8 @@
 export interface Changed {
   entity: string
   operation: string
-  id: string
+  /** Null when many changed at once. */
+  id: string | null
   network_id: string | null
 }
 
@@ -16,7 +17,7 @@ export type Key = readonly [noun: string, asked: Readonly<Record<string, unknown
 
 /** Which nouns' answers are made of which entities. */
 const madeOf: Readonly<Record<string, readonly string[]>> = {
-  networks: ['network', 'host', 'subnet', 'agent'],
+  networks: ['network'],
   subnets: ['subnet', 'host', 'interface'],
   subnet: ['subnet', 'host', 'interface'],
   hosts: ['host', 'interface', 'container', 'subnet', 'agent'],
@@ -51,6 +52,7 @@ export function affects(change: Changed, key: Key): boolean {
   if (network && change.network_id && network !== change.network_id) return false
   if (noun === 'timeline') return true
   if (!madeOf[noun]?.includes(change.entity)) return false
+  if (change.id === null) return true
   if (single[noun] === change.entity) return asked['id'] === change.id
   // A list that belongs to one host: news of another host is none of its concern.
   if (change.entity === 'host' && asked['host_id']) return asked['host_id'] === change.id

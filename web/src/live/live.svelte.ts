@@ -30,7 +30,6 @@ export class Live {
   private timer: ReturnType<typeof setTimeout> | undefined
   private delay = FIRST_DELAY
   private running = false
-  private missed = false
   private readonly scheduler: RefetchScheduler
   private readonly leave: (() => void)[] = []
 
@@ -46,7 +45,6 @@ export class Live {
     this.running = true
     this.connection = 'connecting'
     this.delay = FIRST_DELAY
-    this.missed = false
     this.leave.push(this.client.getQueryCache().subscribe((event) => this.follow(event)))
     this.leave.push(onFailure((error) => error instanceof Unreachable && this.suspect()))
     const seen = () => (document.hidden ? this.scheduler.hold() : this.scheduler.release())
@@ -79,12 +77,13 @@ export class Live {
     source.onopen = () => {
       this.connection = 'live'
       this.delay = FIRST_DELAY
-      this.ready = true
-      if (this.missed) this.everythingChanged()
-      this.missed = true // whatever opens next opens after a gap
     }
     source.addEventListener('changed', (event: MessageEvent<string>) => this.hear(event.data))
-    source.addEventListener('resync', () => this.everythingChanged())
+    // Also the first message of every stream: from here on the server tells us of every change.
+    source.addEventListener('resync', () => {
+      this.ready = true
+      this.everythingChanged()
+    })
     source.onerror = () => this.lost()
   }
 
@@ -109,13 +108,15 @@ export class Live {
     if (answer === 'known') return this.open()
     if (answer === 'gone') return // the log-in page takes over
     this.connection = 'lost'
-    this.missed = true
     this.lost()
   }
 
-  /** A request got no answer. A stream whose other end vanished looks alive: open a new one. */
+  /**
+   * A request got no answer. A stream whose other end vanished looks alive, and one that a hung
+   * server does not answer looks as if it were about to open: begin anew.
+   */
   private suspect(): void {
-    if (this.source?.readyState === EventSource.OPEN) this.lost()
+    if (this.source) this.lost()
   }
 
   private hear(data: string): void {

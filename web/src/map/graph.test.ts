@@ -1,7 +1,7 @@
 import Graph from 'graphology'
 import { beforeEach, expect, test } from 'vitest'
-import { faint, looks, sizesFor, update, type Palette } from './graph'
-import { layout, type MapData } from './layout'
+import { faint, links, looks, sizesFor, update, type Palette } from './graph'
+import { layout, type Layout, type MapData } from './layout'
 
 const palette: Palette = { host: '#111', agent: '#222', edge: '#333', kind: (kind) => (kind === 'lan' ? '#00f' : '#0ff') }
 const small: MapData = {
@@ -23,10 +23,14 @@ beforeEach(() => {
   }
 })
 
+function draw(map: MapData, places: Layout, colours: Palette) {
+  update(graph, looks(map, places, colours, sizesFor(10)), links(map, places), colours.edge)
+}
+
 function show(map: MapData, over: Partial<Palette> = {}) {
   const colours = { ...palette, ...over }
   touched.length = 0
-  update(graph, map, looks(map, layout(map), colours, sizesFor(10)), colours.edge)
+  draw(map, layout(map), colours)
 }
 
 test('a map becomes nodes and links, and a link to nowhere is left out', () => {
@@ -50,10 +54,10 @@ test('a host that comes or goes touches itself and its links alone', () => {
   show(some)
   const { memory } = layout(some)
   touched.length = 0
-  update(graph, more, looks(more, layout(more, memory), palette, sizesFor(10)), palette.edge)
+  draw(more, layout(more, memory), palette)
   expect(touched).toEqual(['nodeAdded e', 'edgeAdded e lan'])
   touched.length = 0
-  update(graph, some, looks(some, layout(some, memory), palette, sizesFor(10)), palette.edge)
+  draw(some, layout(some, memory), palette)
   expect(touched).toEqual(['edgeDropped e lan', 'nodeDropped e'])
 })
 
@@ -76,4 +80,11 @@ test('nodes of a crowded map are small, of an empty one not huge, and hubs stand
 
 test('a faint colour is multiplied by its alpha', () => {
   expect(faint('#ff8000', 0.5)).toBe('#80400080')
+})
+
+test('a host in all the subnets of an island has one link to it, and one in some a link to each', () => {
+  const subnet = (id: string) => ({ id, label: id, kind: 'lan', host_id: null })
+  const host = (id: string, ...subnet_ids: string[]) => ({ id, label: id, agent: false, subnet_ids })
+  const map = { subnets: [subnet('v4'), subnet('v6')], hosts: [host('a', 'v4', 'v6'), host('b', 'v4', 'v6'), host('c', 'v6')] }
+  expect([...links(map, layout(map)).keys()].sort()).toEqual(['a v4', 'b v4', 'c v6', 'v4 v6'])
 })

@@ -33,7 +33,7 @@ export interface NodeLook {
 }
 
 /** So few nodes that all their labels have room. */
-const FEW_NODES = 24
+export const FEW_NODES = 24
 /** Pixels of a link's thickness. */
 const LINK = 1.5
 
@@ -73,7 +73,7 @@ export function looks(map: MapData, layout: Layout, palette: Palette, sizes: Siz
     const size = orbits ? sizes.satellite : sizes.hub
     const color = palette.kind(subnet.kind)
     if (orbits) add(subnet.id, size, color, subnet.label, sideOf(subnet.id, subnet.host_id, layout))
-    else add(subnet.id, size, color, crowded.has(subnet.id) ? subnet.label : null)
+    else add(subnet.id, size, color, forceLabel && crowded.has(subnet.id) ? subnet.label : null)
   }
   for (const host of map.hosts) {
     const [size, color] = host.agent ? [sizes.agent, palette.agent] : [sizes.host, palette.host]
@@ -90,20 +90,44 @@ function sideOf(id: string, hostId: string | null, layout: Layout): Side {
   return at.y > host.y ? 'above' : 'below'
 }
 
-/** The least change that makes `graph` show the nodes as they look, and the map's links. */
-export function update(graph: Graph, map: MapData, nodes: Map<string, NodeLook>, edgeColor: string): void {
-  const links = new Map<string, [string, string]>()
-  for (const host of map.hosts) {
-    for (const id of host.subnet_ids) if (nodes.has(id)) links.set(`${host.id} ${id}`, [host.id, id])
+/** What a link joins. */
+export type Links = Map<string, [string, string]>
+
+/**
+ * The links between hosts and their subnets. Where several hubs share an island (a link with IPv4
+ * and IPv6, say) they are joined to one another, and a host that is in all of them to the first.
+ */
+export function links(map: MapData, layout: Layout): Links {
+  const found: Links = new Map()
+  const join = (a: string, b: string) => found.set(`${a} ${b}`, [a, b])
+  const together = new Map<string, string[]>()
+  for (const { subnetIds } of layout.hulls) {
+    const [first, ...others] = subnetIds
+    for (const other of others) {
+      together.set(other, subnetIds)
+      if (first !== undefined) join(first, other)
+    }
   }
+  for (const host of map.hosts) {
+    const ids = new Set(host.subnet_ids)
+    for (const id of ids) {
+      const implied = together.get(id)?.every((other) => ids.has(other))
+      if (!implied && layout.points.has(id)) join(host.id, id)
+    }
+  }
+  return found
+}
+
+/** The least change that makes `graph` show the nodes as they look, and the links. */
+export function update(graph: Graph, nodes: Map<string, NodeLook>, links: Links, edgeColor: string): void {
   for (const edge of graph.edges()) if (!links.has(edge)) graph.dropEdge(edge)
   for (const node of graph.nodes()) if (!nodes.has(node)) graph.dropNode(node)
   for (const [id, look] of nodes) {
     if (!graph.hasNode(id)) graph.addNode(id, look)
     else if (differs(graph.getNodeAttributes(id), look)) graph.mergeNodeAttributes(id, look)
   }
-  for (const [id, [host, subnet]] of links) {
-    if (!graph.hasEdge(id)) graph.addEdgeWithKey(id, host, subnet, { color: edgeColor, size: LINK })
+  for (const [id, [from, to]] of links) {
+    if (!graph.hasEdge(id)) graph.addEdgeWithKey(id, from, to, { color: edgeColor, size: LINK })
     else if (graph.getEdgeAttribute(id, 'color') !== edgeColor) graph.setEdgeAttribute(id, 'color', edgeColor)
   }
 }

@@ -1,5 +1,6 @@
 /** Draws the hulls of the islands, and the names of the subnets that are at home in them, on canvases. */
 
+import { Taken } from './boxes'
 import type { Hull } from './layout'
 import type { Point } from './pack'
 
@@ -15,13 +16,6 @@ interface Seen {
   at: Point
   radius: number
   look: HullLook
-}
-
-interface Box {
-  left: number
-  top: number
-  right: number
-  bottom: number
 }
 
 interface Size {
@@ -76,7 +70,7 @@ export function drawNames(
   context.lineWidth = 4
   context.strokeStyle = style.ground
   context.fillStyle = style.text
-  const taken: Box[] = []
+  const taken = new Taken()
   for (const { at, radius, look } of hulls) {
     if (radius < LEAST_NAMED) continue
     const lines = look.names.slice(0, MOST_LINES)
@@ -84,8 +78,7 @@ export function drawNames(
     const half = Math.max(...lines.map((line) => context.measureText(line).width)) / 2
     const bottom = at.y - radius - 3
     const box = { left: at.x - half, right: at.x + half, top: bottom - lines.length * LINE, bottom }
-    if (taken.some((other) => overlap(box, other))) continue
-    taken.push(box)
+    if (!taken.take(box)) continue
     lines.forEach((line, i) => {
       const y = bottom - (lines.length - 1 - i) * LINE
       context.strokeText(line, at.x, y)
@@ -94,8 +87,4 @@ export function drawNames(
   }
   context.textAlign = 'start'
   context.textBaseline = 'alphabetic'
-}
-
-function overlap(a: Box, b: Box): boolean {
-  return a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom
 }

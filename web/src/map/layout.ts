@@ -157,7 +157,9 @@ function gather(map: MapData, before: Memory | undefined) {
   }
 
   const homes = new Map<string, string>()
-  for (const id of [...subnets.keys()].sort(order)) {
+  // Of several hubs in one island IPv4's comes first.
+  const family = (id: string) => Number(subnets.get(id)?.label.includes(':'))
+  for (const id of [...subnets.keys()].sort((a, b) => family(a) - family(b) || order(a, b))) {
     if (isOwn.has(id)) continue
     const home = homeOf(id, members.get(id) ?? [], groupOf, before?.homes.get(id))
     homes.set(id, home)

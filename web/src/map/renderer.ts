@@ -7,7 +7,8 @@ import Graph from 'graphology'
 import Sigma from 'sigma'
 import { EdgeLineProgram, EdgeRectangleProgram, NodePointProgram } from 'sigma/rendering'
 import type { Settings } from 'sigma/settings'
-import { faint, looks, sizesFor, update, type Palette, type Side } from './graph'
+import { Taken, type Box } from './boxes'
+import { faint, links, looks, sizesFor, update, FEW_NODES, type NodeLook, type Palette, type Side } from './graph'
 import { drawHulls, drawNames, inSight, type HullLook } from './hulls'
 import { layout, type Layout, type MapData, type Memory } from './layout'
 
@@ -22,16 +23,20 @@ export interface Theme extends Palette {
   font: string
 }
 
-interface Box {
+interface Frame {
   x: [number, number]
   y: [number, number]
 }
 
 const PADDING = 36
+/** Pixels at the top that the tools lie over, beyond the padding. */
+const TOOLS = 44
 /** However little there is to see, it is not blown up beyond so many units across. */
 const LEAST_SPAN = 18
 /** Pixels for a unit at which a host and its neighbours can be told apart. */
 const READABLE_UNIT = 24
+/** Pixels for a unit from which a host's own subnets have their names. */
+const ROOMY_UNIT = 55
 /** From so many hosts on, links are faint hairlines and are hidden while the picture moves. */
 const MANY_HOSTS = 600
 
@@ -45,7 +50,8 @@ export class MapRenderer {
   private memory: Memory | undefined
   private hulls: HullLook[] = []
   private selected: string | null = null
-  private box: Box = { x: [-LEAST_SPAN / 2, LEAST_SPAN / 2], y: [-LEAST_SPAN / 2, LEAST_SPAN / 2] }
+  private readonly labels = new Taken()
+  private box: Frame = { x: [-LEAST_SPAN / 2, LEAST_SPAN / 2], y: [-LEAST_SPAN / 2, LEAST_SPAN / 2] }
 
   /** Throws where the browser has no WebGL. */
   constructor(
@@ -66,8 +72,8 @@ export class MapRenderer {
       maxCameraRatio: 1.8,
       labelSize: 12,
       labelWeight: '500',
-      labelDensity: 0.7,
-      labelGridCellSize: 90,
+      labelDensity: 1,
+      labelGridCellSize: 70,
       labelRenderedSizeThreshold: 3.5,
       minEdgeThickness: 1.2,
       ...this.themeSettings(),
@@ -77,6 +83,7 @@ export class MapRenderer {
     this.sigma.resize(true)
     this.hullContext = this.context('hulls')
     this.nameContext = this.context('labels')
+    this.sigma.on('beforeRender', () => this.labels.clear())
     this.sigma.on('afterRender', () => this.drawHulls())
     this.sigma.on('clickNode', ({ node }) => onSelect(node))
     this.sigma.on('clickStage', () => onSelect(null))
@@ -138,7 +145,8 @@ export class MapRenderer {
 
   private draw(): void {
     if (!this.layout) return
-    update(this.graph, this.map, looks(this.map, this.layout, this.theme, sizesFor(this.unit())), this.linkColor())
+    const nodes = looks(this.map, this.layout, this.theme, sizesFor(this.unit()))
+    update(this.graph, nodes, links(this.map, this.layout), this.linkColor())
     if (this.selected && !this.graph.hasNode(this.selected)) this.selected = null
     this.mark(this.selected, true)
     const large = this.isLarge()
@@ -174,6 +182,12 @@ export class MapRenderer {
     return this.isLarge() ? faint(this.theme.edge, 0.22) : this.theme.edge
   }
 
+  /** Whether there is room for the names of what circles a host. */
+  private isRoomy(): boolean {
+    const few = this.map.hosts.length + this.map.subnets.length <= FEW_NODES
+    return few || this.unit() / this.sigma.getCamera().ratio > ROOMY_UNIT
+  }
+
   private isLarge(): boolean {
     return this.map.hosts.length > MANY_HOSTS
   }
@@ -207,8 +221,8 @@ export class MapRenderer {
     this.sigma.setCustomBBox(need)
   }
 
-  private neededBox(): Box {
-    const box: Box = { x: [Infinity, -Infinity], y: [Infinity, -Infinity] }
+  private neededBox(): Frame {
+    const box: Frame = { x: [Infinity, -Infinity], y: [Infinity, -Infinity] }
     const cover = (axis: 'x' | 'y', at: number, r: number) => {
       box[axis] = [Math.min(box[axis][0], at - r), Math.max(box[axis][1], at + r)]
     }
@@ -219,8 +233,7 @@ export class MapRenderer {
       const spare = Math.max(0, LEAST_SPAN - (high - low)) / 2
       box[axis] = [low - spare, high + spare]
     }
-    // The tools lie over the top of the picture.
-    box.y[1] += (box.y[1] - box.y[0]) * 0.05
+    box.y[1] += (box.y[1] - box.y[0]) * Math.min(0.15, TOOLS / this.sigma.getDimensions().height)
     return box
   }
 
@@ -238,9 +251,11 @@ export class MapRenderer {
       defaultNodeColor: this.theme.host,
       defaultDrawNodeLabel: (context, data, settings) => {
         const label = typeof data.label === 'string' ? data.label : ''
-        if (!label) return
+        const orbits = (data as Partial<NodeLook>).side !== 'below'
+        if (!label || (orbits && !this.isRoomy())) return
         context.font = `${settings.labelWeight} ${settings.labelSize}px ${settings.labelFont}`
         const at = labelPlace(data, settings.labelSize)
+        if (!this.labels.take(labelBox(at, context.measureText(label).width, settings.labelSize))) return
         context.textAlign = at.align
         context.lineJoin = 'round'
         context.lineWidth = 3
@@ -262,16 +277,16 @@ export class MapRenderer {
         context.font = `600 ${settings.labelSize}px ${settings.labelFont}`
         const at = labelPlace(data, settings.labelSize)
         const width = context.measureText(label).width
-        const left = at.align === 'center' ? at.x - width / 2 : at.align === 'right' ? at.x - width : at.x
+        const box = labelBox(at, width, settings.labelSize)
         context.beginPath()
-        context.roundRect(left - 6, at.y - settings.labelSize - 3, width + 12, settings.labelSize + 10, 5)
+        context.roundRect(box.left - 4, box.top - 1, width + 12, settings.labelSize + 10, 5)
         context.fillStyle = theme.surface
         context.fill()
         context.strokeStyle = theme.edge
         context.lineWidth = 1
         context.stroke()
         context.fillStyle = theme.text
-        context.fillText(label, left, at.y)
+        context.fillText(label, box.left + 2, at.y)
       },
     }
   }
@@ -282,6 +297,12 @@ export class MapRenderer {
     const label: unknown = this.graph.getNodeAttribute(id, 'label')
     return typeof label === 'string' ? label : (this.map.subnets.find((s) => s.id === id)?.label ?? '')
   }
+}
+
+/** What a label covers, and a little around it. */
+function labelBox(at: { x: number; y: number; align: string }, width: number, font: number): Box {
+  const left = at.align === 'center' ? at.x - width / 2 : at.align === 'right' ? at.x - width : at.x
+  return { left: left - 2, right: left + width + 2, top: at.y - font - 2, bottom: at.y + 4 }
 }
 
 /** Where a node's label begins, or has its middle or end. */
@@ -306,6 +327,6 @@ function byFamily(a: string, b: string): number {
   return Number(a.includes(':')) - Number(b.includes(':'))
 }
 
-function area(box: Box): number {
+function area(box: Frame): number {
   return (box.x[1] - box.x[0]) * (box.y[1] - box.y[0])
 }

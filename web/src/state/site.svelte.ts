@@ -4,9 +4,10 @@ import { store, stored } from './stored'
 
 class Site {
   private chosen = $state(stored('network'))
-  /** The ids that there are, in order; set by the frame. */
-  known = $state<readonly string[]>([])
-  readonly id = $derived(this.chosen && this.known.includes(this.chosen) ? this.chosen : (this.known[0] ?? null))
+  /** The networks that there are, in order; set by the frame. */
+  known = $state.raw<readonly { id: string; name: string }[]>([])
+  readonly current = $derived(this.known.find((network) => network.id === this.chosen) ?? this.known[0])
+  readonly id = $derived(this.current?.id ?? null)
 
   choose(id: string): void {
     this.chosen = id

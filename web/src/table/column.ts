@@ -9,6 +9,8 @@ export interface Column<Item> {
   sort?: string
   /** Numbers stand at the right. */
   end?: boolean
+  /** Whether the title is only for those who cannot see the table. */
+  unseen?: boolean
   /** Left out where there is little room. */
   minor?: boolean
 }

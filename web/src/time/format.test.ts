@@ -24,6 +24,7 @@ test('a duration keeps two units at most', () => {
   expect(duration(7200)).toBe('2 hr')
   expect(duration(4 * 86_400 + 3 * 3600 + 59)).toBe('4 days 3 hr')
   expect(duration(-1)).toBe('0.0 sec')
+  expect(duration(0.058)).toBe('58 ms')
 })
 
 test('milliseconds become seconds from the first second', () => {

@@ -37,9 +37,10 @@ export function relative(at: string | number, now: number): string {
   return relativeFormat.format(-Math.floor(age / 86_400), 'day')
 }
 
-/** `1.4 sec`, `42 sec`, `3 min 5 sec`, `2 hr 10 min`, `4 days 3 hr`. */
+/** `58 ms`, `1.4 sec`, `42 sec`, `3 min 5 sec`, `2 hr 10 min`, `4 days 3 hr`. */
 export function duration(of: number): string {
   const s = Math.max(0, of)
+  if (s > 0 && s < 0.9995) return milliseconds.format(s * 1000)
   if (s < 9.95) return tenths.format(s)
   const whole = Math.round(s)
   if (whole < 60) return seconds.format(whole)
@@ -53,7 +54,7 @@ function two(big: Intl.NumberFormat, n: number, small: Intl.NumberFormat, m: num
   return rest ? `${big.format(Math.floor(n))} ${small.format(rest)}` : big.format(Math.floor(n))
 }
 
-/** `12 ms`, `5 sec`. */
+/** As `duration`, of milliseconds. */
 export function elapsedMs(ms: number): string {
-  return ms < 1000 ? milliseconds.format(ms) : duration(ms / 1000)
+  return duration(ms / 1000)
 }

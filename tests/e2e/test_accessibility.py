@@ -1,0 +1,69 @@
+"""Every page, in both themes, under axe-core: no violation of WCAG 2.2 A and AA."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.e2e.conftest import Window
+from tests.e2e.site import ROOT, Mooring
+from tests.parts import need
+
+AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
+RUN = """async () => (await axe.run(document, {
+  runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
+})).violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target).join(' | ')}`)"""
+
+PAGES = ["/", "/hosts", "/subnets", "/runs", "/agents", "/timeline", "host", "subnet", "run"]
+
+
+@pytest.fixture
+def axe() -> str:
+    if not AXE.is_file():
+        need("page")
+        pytest.skip(f"there is no {AXE}: cd web && npm ci")
+    return AXE.read_text()
+
+
+def violations(window: Window, axe: str) -> list[str]:
+    # Evaluated and not added as an element: the page's policy allows no foreign script.
+    window.page.evaluate(axe)
+    found: list[str] = window.page.evaluate(RUN)
+    return found
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_no_page_has_a_violation(
+    browser: Browser, shared: Mooring, signed_in: Any, axe: str, scheme: Any
+) -> None:
+    options = {"storage_state": signed_in, "color_scheme": scheme, "reduced_motion": "reduce"}
+    with Window(browser, shared.url, **options) as window:
+        page = window.page
+        found: dict[str, list[str]] = {}
+        for path in PAGES:
+            if not path.startswith("/"):
+                thing = window.api(f"/{path}s")["items"][0]
+                path = f"/{path}s/{thing['id']}"
+            page.goto(path)
+            expect(page.get_by_role("heading", level=1)).to_be_attached()
+            page.wait_for_timeout(700)
+            found[path] = violations(window, axe)
+        page.goto("/")
+        page.get_by_role("button", name="Table").click()
+        page.get_by_role("table", name="Subnets and hosts of the map").get_by_role(
+            "button"
+        ).first.click()
+        page.get_by_role("complementary").wait_for()
+        found["map with table and details"] = violations(window, axe)
+        page.get_by_role("button", name="Theme").click()
+        found["open menu"] = violations(window, axe)
+        assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+def test_the_log_in_page_has_no_violation(browser: Browser, shared: Mooring, axe: str) -> None:
+    with Window(browser, shared.url) as window:
+        window.page.goto("/")
+        expect(window.page.get_by_role("heading", name="Log in")).to_be_visible()
+        assert violations(window, axe) == []

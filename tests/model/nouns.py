@@ -1,0 +1,180 @@
+"""Hypothesis strategies for every noun of a report: whatever an agent may rightly see."""
+
+from __future__ import annotations
+
+import ipaddress
+import string
+
+from hypothesis import strategies as st
+
+from mooring.model.container import (
+    Attachment,
+    Container,
+    Engine,
+    EngineKind,
+    EngineNetwork,
+    EngineState,
+    PublishedPort,
+)
+from mooring.model.machine import Capability, Machine, OperatingSystem
+from mooring.model.net import (
+    Address,
+    Interface,
+    InterfaceKind,
+    InterfaceState,
+    Neighbour,
+    NeighbourState,
+    Route,
+    Subnet,
+    SubnetKind,
+    network_of,
+)
+from mooring.model.report import Engines, Report, RunMark, SetAside
+
+
+def texts(most: int, least: int = 0) -> st.SearchStrategy[str]:
+    letters = st.characters(exclude_characters="\0", exclude_categories=["Cs"])
+    return st.text(letters, min_size=least, max_size=min(most, 40))
+
+
+names = texts(253, 1)
+counts = st.integers(0, 2**32 - 1)
+moments = st.floats(0, 1e11)
+macs = st.integers(6, 20).flatmap(
+    lambda size: st.binary(min_size=size, max_size=size).map(lambda raw: raw.hex(":"))
+)
+addresses_v4 = st.ip_addresses(v=4)
+addresses_v6 = st.ip_addresses(v=6)
+ips = addresses_v4 | addresses_v6
+maybe_ips = st.none() | ips
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    ip = draw(ips)
+    return network_of(ip, draw(st.integers(0, ip.max_prefixlen)))
+
+
+@st.composite
+def addresses(draw: st.DrawFn) -> Address:
+    ip = draw(ips)
+    family = addresses_v4 if ip.version == 4 else addresses_v6
+    return Address(ip, draw(st.integers(0, ip.max_prefixlen)), draw(st.none() | family))
+
+
+interfaces = st.builds(
+    Interface,
+    name=names,
+    index=counts,
+    kind=st.sampled_from(InterfaceKind),
+    state=st.sampled_from(InterfaceState),
+    mac=st.none() | macs,
+    mtu=counts,
+    addresses=st.lists(addresses(), max_size=4, unique=True).map(tuple),
+    master=st.none() | names,
+    parent=st.none() | names,
+    vlan=st.none() | st.integers(0, 4095),
+)
+subnets = st.builds(
+    Subnet,
+    cidr=networks(),
+    kind=st.sampled_from(SubnetKind),
+    interface=st.none() | names,
+    name=st.none() | texts(500),
+    gateway=maybe_ips,
+)
+routes = st.builds(
+    Route,
+    family=st.sampled_from([4, 6]),
+    destination=st.none() | networks(),
+    gateway=maybe_ips,
+    interface=st.none() | names,
+    metric=counts,
+)
+neighbours = st.builds(
+    Neighbour,
+    ip=ips,
+    interface=names,
+    state=st.sampled_from(NeighbourState),
+    mac=st.none() | macs,
+    router=st.booleans(),
+)
+capabilities = st.builds(Capability, name=texts(64), available=st.booleans(), detail=texts(2000))
+machines = st.builds(
+    Machine,
+    identity=texts(128, 1),
+    hostname=texts(253),
+    os=st.builds(OperatingSystem, texts(500), texts(500), texts(64)),
+    interfaces=st.lists(interfaces, max_size=4, unique_by=lambda i: i.name).map(tuple),
+    subnets=st.lists(subnets, max_size=4).map(tuple),
+    routes=st.lists(routes, max_size=4).map(tuple),
+    neighbours=st.lists(neighbours, max_size=4).map(tuple),
+    capabilities=st.lists(capabilities, max_size=3, unique_by=lambda c: c.name).map(tuple),
+)
+
+ports = st.integers(0, 65535)
+published_ports = st.builds(
+    PublishedPort,
+    protocol=texts(64),
+    container_port=ports,
+    host_ip=maybe_ips,
+    host_port=st.none() | ports,
+)
+attachments = st.builds(
+    Attachment, network=texts(500), ip=maybe_ips, ip6=maybe_ips, mac=st.none() | macs
+)
+containers = st.builds(
+    Container,
+    id=st.text(string.hexdigits.lower()[:16], min_size=12, max_size=128),
+    name=texts(500),
+    image=texts(1000),
+    state=texts(64),
+    status=texts(500),
+    health=st.none() | texts(64),
+    created_at=st.none() | moments,
+    ports=st.lists(published_ports, max_size=3).map(tuple),
+    attachments=st.lists(attachments, max_size=3).map(tuple),
+    labels=st.lists(st.tuples(texts(500), texts(2000)), max_size=3).map(tuple),
+    compose_project=st.none() | texts(500),
+    compose_service=st.none() | texts(500),
+)
+engine_networks = st.builds(
+    EngineNetwork,
+    id=texts(500),
+    name=texts(500),
+    driver=texts(500),
+    subnets=st.lists(subnets, max_size=2).map(tuple),
+    bridge=st.none() | names,
+)
+engines = st.builds(
+    Engine,
+    socket=texts(500),
+    state=st.sampled_from(EngineState),
+    kind=st.none() | st.sampled_from(EngineKind),
+    version=texts(500),
+    detail=texts(2000),
+    elapsed_ms=st.floats(0, allow_infinity=False),
+    containers=st.lists(containers, max_size=3, unique_by=lambda c: c.id).map(tuple),
+    networks=st.lists(engine_networks, max_size=3, unique_by=lambda n: n.id).map(tuple),
+)
+engine_lists = st.builds(
+    Engines, st.lists(engines, max_size=2, unique_by=lambda e: e.socket).map(tuple)
+)
+run_marks = st.builds(
+    RunMark,
+    id=st.uuids().map(str),
+    trigger=texts(64),
+    started_at=moments,
+    final=st.booleans(),
+)
+set_asides = st.builds(SetAside, kind=texts(64), item=texts(2000), reason=texts(2000))
+reports = st.builds(
+    Report,
+    subject=texts(200, 1),
+    outbox=texts(64, 1),
+    number=st.integers(1, 2**53),
+    taken_at=moments,
+    body=machines | engine_lists,
+    runs=st.lists(run_marks, max_size=3).map(tuple),
+    set_aside=st.lists(set_asides, max_size=3).map(tuple),
+)

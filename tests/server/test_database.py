@@ -1,0 +1,327 @@
+"""The database: its address, its form, its transactions, and what is said when it is not right."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from mooring.core.errors import MooringError, UsageError
+from mooring.core.ids import new_id
+from mooring.server.db import migrate, networks, tables
+from mooring.server.db.engine import Database, database_url
+from mooring.server.db.migrate import HEAD, shown, upgrade
+from mooring.server.settings import Settings, database_address
+
+# --- its address
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        ("postgresql://u:p@h/d", "postgresql+asyncpg://u:p@h/d"),
+        ("postgres://u:p@h:5433/d", "postgresql+asyncpg://u:p@h:5433/d"),
+        ("postgresql+asyncpg://u@h/d", "postgresql+asyncpg://u@h/d"),
+        ("sqlite:////var/lib/x.sqlite3", "sqlite+aiosqlite:////var/lib/x.sqlite3"),
+        # As libpq and everybody's hosting say it.
+        ("postgresql://u:p@h/d?sslmode=require", "postgresql+asyncpg://u:p@h/d?ssl=require"),
+    ],
+)
+def test_an_address_is_read_as_people_write_it(typed: str, read: str) -> None:
+    assert database_url(typed) == read
+
+
+@pytest.mark.parametrize(
+    "typed",
+    [
+        "",
+        "nonsense",
+        "mysql://u:geheim@h/d",
+        "postgresql+psycopg2://u:geheim@h/d",
+        "postgresql://u:geheim@h:port/d",
+        "postgresql://u:geheim@h/d?color=blue",
+        "://",
+    ],
+)
+def test_an_address_that_is_none_is_told_without_its_password(typed: str) -> None:
+    with pytest.raises(UsageError) as refused:
+        database_url(typed)
+    assert "geheim" not in str(refused.value)
+    assert "MOORING_DATABASE_URL" in str(refused.value)
+
+
+async def test_a_data_folder_may_be_called_anything(tmp_path: Path) -> None:
+    for name in ("a b", "wie? so", "100%", "%41", "#1", "ä&ö=ü", "a:b@c"):
+        folder = tmp_path / name
+        folder.mkdir()
+        database = Database(database_url(database_address(Settings(), folder)))
+        await upgrade(database)
+        await database.close()
+        assert (folder / "mooring.sqlite3").is_file()
+
+
+# --- its form
+
+
+async def test_the_migrations_make_what_the_tables_say(migrated_url: str) -> None:
+    def differences(connection: Connection) -> list[Any]:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        return list(compare_metadata(context, tables.metadata))
+
+    database = Database(migrated_url)
+    async with database.write() as connection:
+        assert await connection.run_sync(differences) == []
+    await database.close()
+
+
+def test_the_newest_revision_is_the_one_that_the_code_names() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(migrate._SCRIPTS))
+    assert ScriptDirectory.from_config(config).get_heads() == [HEAD]
+
+
+async def test_a_database_is_brought_to_its_form_once(database_url: str) -> None:
+    database = Database(database_url)
+    await upgrade(database)
+    async with database.write() as connection:
+        await networks.ensure_home(connection, 1.0)
+    await upgrade(database)
+    async with database.read() as connection:
+        assert await networks.names(connection) == ["home"]
+    await database.close()
+
+
+async def test_servers_that_start_at_once_agree(database_url: str) -> None:
+    async def start() -> str:
+        database = Database(database_url)
+        await upgrade(database)
+        async with database.write() as connection:
+            home = await networks.ensure_home(connection, 1.0)
+        await database.close()
+        identity: str = home["id"]
+        return identity
+
+    assert len(set(await asyncio.gather(*(start() for _ in range(4))))) == 1
+
+
+async def refused(database: Database) -> MooringError:
+    with pytest.raises(MooringError) as caught:
+        await upgrade(database)
+    await database.close()
+    return caught.value
+
+
+async def execute(url: str, *statements: str) -> None:
+    database = Database(url)
+    async with database.write() as connection:
+        for statement in statements:
+            await connection.execute(text(statement))
+    await database.close()
+
+
+async def names_of_tables(url: str) -> set[str]:
+    database = Database(url)
+    async with database.read() as connection:
+        found = await connection.run_sync(lambda c: set(inspect(c).get_table_names()))
+    await database.close()
+    return found
+
+
+async def test_a_database_of_a_newer_version_is_left_alone(migrated_url: str) -> None:
+    await execute(migrated_url, "UPDATE alembic_version SET version_num = '9999'")
+    error = await refused(Database(migrated_url))
+    assert error.why.startswith("a newer Mooring made it: it is of revision 9999, and Mooring ")
+    assert error.why.endswith(f"knows revisions up to {HEAD}")
+    assert "install the newer version again" in error.remedy
+    assert ":***@" in error.attempted or "sqlite" in error.attempted
+
+
+@pytest.mark.parametrize("table", ["host", "user", "event"])
+async def test_a_database_of_others_is_left_alone(database_url: str, table: str) -> None:
+    await execute(database_url, f'CREATE TABLE "{table}" (id integer)')
+    error = await refused(Database(database_url))
+    assert error.why == "it holds tables that Mooring did not make"
+    assert await names_of_tables(database_url) == {table}
+
+
+async def test_a_database_beside_others_tables_is_taken(database_url: str) -> None:
+    await execute(database_url, "CREATE TABLE something_else (id integer)")
+    database = Database(database_url)
+    await upgrade(database)
+    await database.close()
+
+
+async def test_a_migration_that_fails_leaves_nothing(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a power cut in the middle: all of it, or none."""
+    from alembic.operations import Operations
+
+    made = 0
+    create = Operations.create_index
+
+    def fail(*arguments: Any, **more: Any) -> Any:
+        nonlocal made
+        made += 1
+        if made == 5:
+            raise OSError("the disk is full")
+        return create(*arguments, **more)
+
+    monkeypatch.setattr(Operations, "create_index", fail)
+    error = await refused(Database(database_url))
+    assert "the disk is full" in error.why
+    assert await names_of_tables(database_url) == set()
+
+
+async def test_a_file_that_is_no_database_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "mooring.sqlite3"
+    file.write_bytes(b"not a database" * 1000)
+    error = await refused(Database(f"sqlite+aiosqlite:///{file}"))
+    assert error.why == "file is not a database"
+    assert file.read_bytes() == b"not a database" * 1000
+
+
+async def test_a_database_that_is_not_reached_is_told_without_its_password() -> None:
+    # A port on which nobody listens.
+    database = Database("postgresql+asyncpg://bob:geheim@127.0.0.1:9/mooring")
+    error = await refused(database)
+    assert error.attempted == (
+        "opening the database postgresql+asyncpg://bob:***@127.0.0.1:9/mooring"
+    )
+    assert error.why == "connection refused: nothing listens there"
+    assert "geheim" not in str(error)
+
+
+@pytest.mark.real
+async def test_a_wrong_password_and_a_missing_database_are_told(postgres: Any) -> None:
+    url = postgres.url("nowhere")
+    error = await refused(Database(url))
+    assert error.why == 'database "nowhere" does not exist'
+    user, _, host = url.rpartition("@")
+    wrong = Database(f"{user}x@{host}")
+    error = await refused(wrong)
+    assert error.why == 'password authentication failed for user "mooring"'
+    assert shown(wrong) == error.attempted.removeprefix("opening the database ")
+
+
+# --- its transactions
+
+
+async def test_what_raises_is_rolled_back(migrated_url: str) -> None:
+    database = Database(migrated_url)
+
+    async def fail() -> None:
+        async with database.write() as connection:
+            await networks.create(connection, "lost", 1.0)
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        await fail()
+    async with database.read() as connection:
+        assert await networks.names(connection) == []
+    await database.close()
+
+
+async def test_a_reader_can_change_nothing_on_postgresql_and_sees_one_picture(
+    migrated_url: str,
+) -> None:
+    database = Database(migrated_url)
+    async with database.read() as connection:
+        assert await networks.names(connection) == []
+        async with database.write() as writer:
+            await networks.create(writer, "new", 1.0)
+        assert await networks.names(connection) == []
+    if not database.sqlite:
+        with pytest.raises(DBAPIError, match="read-only"):
+            async with database.read() as connection:
+                await networks.create(connection, "newer", 1.0)
+    # The connection is given back as it was.
+    for n in range(3):
+        async with database.write() as connection:
+            await networks.create(connection, f"site {n}", 1.0)
+    await database.close()
+
+
+async def test_no_update_is_lost_and_nobody_is_told_that_the_database_is_locked(
+    migrated_url: str,
+) -> None:
+    """A hundred who read, think and write, in two processes' worth of connections."""
+    one, two = Database(migrated_url), Database(migrated_url)
+    counter = new_id()
+    async with one.write() as connection:
+        await connection.execute(
+            tables.network.insert().values(id=counter, name="counter", created_at=0.0)
+        )
+
+    async def add(database: Database) -> None:
+        async with database.write() as connection:
+            query = select(tables.network.c.created_at).where(tables.network.c.id == counter)
+            if not database.sqlite:
+                query = query.with_for_update()
+            value = (await connection.execute(query)).scalar_one()
+            await asyncio.sleep(0.001)
+            change = update(tables.network).where(tables.network.c.id == counter)
+            await connection.execute(change.values(created_at=value + 1))
+
+    await asyncio.gather(*(add(database) for database in (one, two) * 50))
+    async with one.read() as connection:
+        query = select(tables.network.c.created_at)
+        assert (await connection.execute(query)).scalar_one() == 100
+    await one.close()
+    await two.close()
+
+
+async def test_readers_do_not_wait_for_a_writer(migrated_url: str) -> None:
+    database = Database(migrated_url)
+    async with database.write() as writer:
+        await networks.create(writer, "new", 1.0)
+        async with asyncio.timeout(2):
+            async with database.read() as connection:
+                assert await networks.names(connection) == []
+    await database.close()
+
+
+async def test_a_writer_that_is_cancelled_lets_the_next_one_in(migrated_url: str) -> None:
+    database = Database(migrated_url)
+
+    async def hold() -> None:
+        async with database.write() as connection:
+            await networks.create(connection, "cancelled", 1.0)
+            await asyncio.sleep(60)
+
+    async with asyncio.TaskGroup() as group:
+        holding = group.create_task(hold())
+        await asyncio.sleep(0.1)
+        waiting = group.create_task(hold())
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        holding.cancel()
+    async with asyncio.timeout(5):
+        async with database.write() as connection:
+            await networks.create(connection, "next", 1.0)
+    async with database.read() as connection:
+        assert await networks.names(connection) == ["next"]
+    await database.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX only")
+async def test_sqlite_keeps_what_was_answered_through_a_power_cut(tmp_path: Path) -> None:
+    database = Database(f"sqlite+aiosqlite:///{tmp_path / 'x.sqlite3'}")
+    async with database.write() as connection:
+        found = {
+            name: (await connection.execute(text(f"PRAGMA {name}"))).scalar_one()
+            for name in ("journal_mode", "synchronous", "foreign_keys")
+        }
+    await database.close()
+    assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
+    assert sqlite3.sqlite_version_info >= (3, 35)
