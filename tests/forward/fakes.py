@@ -36,7 +36,10 @@ async def program(name: str) -> AsyncIterator[int]:
     At the end of what it hears it says "bye" and closes. Yields its port.
     """
 
+    open_now: set[asyncio.StreamWriter] = set()
+
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_now.add(writer)
         with contextlib.suppress(OSError):
             writer.write(f"{name}\n".encode())
             while data := await reader.read(65536):
@@ -44,12 +47,14 @@ async def program(name: str) -> AsyncIterator[int]:
                 await writer.drain()
             writer.write(b"bye")
         writer.close()
+        open_now.discard(writer)
 
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     try:
         yield int(server.sockets[0].getsockname()[1])
     finally:
         server.close()
+        await _abort(open_now)
 
 
 class Host:
@@ -240,8 +245,7 @@ class Engine:
         """The daemon ends: streams end without their final chunk."""
         assert self._server
         self._server.close()
-        for writer in list(self._writers):
-            writer.transport.abort()
+        await _abort(self._writers)
         self.path.unlink(missing_ok=True)
 
     def start(self, name: str, *ports: int | dict[str, Any], **more: Any) -> Running:
@@ -279,7 +283,8 @@ class Engine:
                 await reader.read()
                 return
             await self._answer(request.split()[1], writer)
-        except (OSError, asyncio.IncompleteReadError):
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            # The end of a test, too, which asyncio's server would shout about.
             return
         finally:
             self._writers.discard(writer)
@@ -313,6 +318,14 @@ class Engine:
             told = len(self._events)
             await writer.drain()
             await news.wait()
+
+
+async def _abort(writers: set[asyncio.StreamWriter]) -> None:
+    """End connections at once, and give those who serve them a moment to notice."""
+    for writer in list(writers):
+        writer.transport.abort()
+    for _ in range(5):
+        await asyncio.sleep(0)
 
 
 def _shown(c: Running) -> dict[str, Any]:
