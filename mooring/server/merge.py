@@ -108,24 +108,23 @@ def recognise(known: Iterable[Known], macs: frozenset[str]) -> str | None:
     return None
 
 
-HARDWARE = frozenset(
-    {
-        InterfaceKind.ETHERNET,
-        InterfaceKind.WIRELESS,
-        InterfaceKind.INFINIBAND,
-        InterfaceKind.VETH,
-        InterfaceKind.MACVLAN,
-    }
-)
+PHYSICAL = frozenset({InterfaceKind.ETHERNET, InterfaceKind.WIRELESS, InterfaceKind.INFINIBAND})
+VIRTUAL = frozenset({InterfaceKind.VETH, InterfaceKind.MACVLAN})
+"""Kinds that are a container's only way out, and on its host the ends of others' links."""
 
 
 def hardware_macs(interfaces: Iterable[Interface]) -> frozenset[str]:
     """The hardware addresses by which a machine is known again.
 
     Not those of bridges and container ends, which many machines share or make up anew: of
-    virtual links only such as nothing on this machine is the master of.
+    virtual links only such as nothing on this machine is the master of. A card in a bridge or a
+    bond is the machine's own all the same.
     """
-    return frozenset(i.mac for i in interfaces if i.mac and i.kind in HARDWARE and i.master is None)
+    return frozenset(
+        i.mac
+        for i in interfaces
+        if i.mac and (i.kind in PHYSICAL or (i.kind in VIRTUAL and i.master is None))
+    )
 
 
 def shown_name(given: str | None, hostname: str, interfaces: Iterable[Interface]) -> str:
@@ -277,10 +276,10 @@ def settle_subnet(stored: Row | None, values: Values) -> Values:
     kept: tuple[str, ...] = ()
     if values["source"] != stored["source"]:
         better = "containers" if values["scope"] else "machine"
-        if told and stored["source"] == better:
+        if stored["source"] == better and (told or values["kind"] == unknown):
             kept = ("kind", "name", "gateway", "source")
-    elif told and not values["scope"]:
-        kept = ("kind", "gateway")
+    elif not values["scope"]:
+        kept = ("kind", "name", "gateway") if told else ("name", "gateway")
     for column in kept:
         settled[column] = stored[column] or values[column]
     if values["kind"] == unknown:

@@ -197,6 +197,7 @@ def test_a_port_in_use_is_said_in_words(command, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_an_agent_whose_log_nobody_reads_any_more_ends_all_the_same(tmp_path):
     # Every line that it writes fills the pipe; then it is stuck in the middle of one.
     with silent_server() as server, Agent(tmp_path, server, "--every=0.01") as agent:

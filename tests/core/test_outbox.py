@@ -28,7 +28,7 @@ from hypothesis.stateful import (
 from mooring.core import outbox as module
 from mooring.core.errors import MooringError
 from mooring.core.ids import is_id, new_id
-from mooring.core.outbox import LOST, MAX_MARKS, MAX_REFUSED, RESERVED, Outbox
+from mooring.core.outbox import LOST, RESERVED, Outbox
 from mooring.model import wire
 from mooring.model.machine import Machine, OperatingSystem
 from mooring.model.report import MAX_BYTES, Engines, Report, RunMark, SetAside
@@ -110,11 +110,14 @@ def test_the_newer_snapshot_carries_the_run_marks_of_the_one_it_replaced(box):
     assert reports(box)[0].runs == (mark("r"), mark("s", final=True))
 
 
-def test_an_agent_that_starts_over_and_over_without_a_server_gathers_marks_up_to_a_bound(box):
-    for number in range(MAX_MARKS + 5):
+def test_an_agent_that_starts_over_and_over_without_a_server_gathers_marks_up_to_a_bound(
+    box, monkeypatch
+):
+    monkeypatch.setattr(module, "MAX_MARKS", 3)
+    for number in range(10):
         box.put("a", machine(""), mark(str(number)))
     kept = reports(box)[0].runs
-    assert [m.id for m in kept] == [mark(str(n)).id for n in range(5, MAX_MARKS + 5)]
+    assert [m.id for m in kept] == [mark(str(n)).id for n in (7, 8, 9)]
 
 
 def test_the_report_that_is_being_delivered_is_not_replaced(box):
@@ -196,9 +199,9 @@ def test_not_every_report_writes_the_state_file(box, monkeypatch):
     written = []
     real = module._write
     monkeypatch.setattr(module, "_write", lambda p, d: (written.append(p.name), real(p, d)))
-    for _ in range(RESERVED * 2):
+    for _ in range(RESERVED // 2):
         box.put("a", EMPTY)
-    assert written.count("state") <= 2
+    assert written.count("state") <= 1
 
 
 @pytest.mark.parametrize(
@@ -220,7 +223,7 @@ def test_not_every_report_writes_the_state_file(box, monkeypatch):
 )
 def test_a_damaged_state_file_loses_no_report_and_no_number_is_given_again(state, box):
     box.put("a", machine("1"))
-    delivered = [box.put("b", EMPTY).number for _ in range(50)][-1]
+    delivered = [box.put("b", EMPTY).number for _ in range(5)][-1]
     box.done(box._waiting[1])
     (box.folder / "state").write_bytes(state)
     with structlog.testing.capture_logs() as told:
@@ -293,15 +296,16 @@ def test_a_refused_report_is_kept_with_its_reason_and_the_others_pass(box):
     assert len(Outbox(box.folder)) == 0
 
 
-def test_only_so_many_refused_reports_are_kept(box):
-    for number in range(MAX_REFUSED + 5):
+def test_only_so_many_refused_reports_are_kept(box, monkeypatch):
+    monkeypatch.setattr(module, "MAX_REFUSED", 3)
+    for number in range(8):
         box.put("a", machine(str(number)))
         waiting = box.take()
         assert waiting is not None
         box.refuse(waiting, "no")
     kept = sorted(box.refused.glob("*.json"))
-    assert [wire.decode(p.read_bytes()).number for p in kept] == list(range(6, MAX_REFUSED + 6))
-    assert len(list(box.refused.glob("*.reason"))) == MAX_REFUSED
+    assert [wire.decode(p.read_bytes()).number for p in kept] == [6, 7, 8]
+    assert len(list(box.refused.glob("*.reason"))) == 3
 
 
 def test_a_report_whose_file_has_vanished_can_be_given_up(box):
@@ -571,7 +575,7 @@ def as_often(max_examples: int) -> settings:
 
 
 def test_whatever_is_done_and_wherever_it_crashes_it_holds_what_a_list_would():
-    run_state_machine_as_test(OutboxModel, settings=as_often(15))
+    run_state_machine_as_test(OutboxModel, settings=as_often(10))
 
 
 @pytest.mark.slow

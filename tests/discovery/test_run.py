@@ -148,7 +148,7 @@ async def test_engines_that_hang_hold_up_the_containers_report_and_not_the_machi
 ):
     async with engine(Mode.HANG, tmp_path / "d.sock") as fake:
         setting.environ = {"DOCKER_HOST": fake.url}
-        setting.options = Options(every=FOR_EVER, deadline=1.0, backoff=QUICK)
+        setting.options = Options(every=FOR_EVER, deadline=0.6, backoff=QUICK)
         began = time.time()
         async with setting.run():
             [of_machine] = await setting.reports("machine")
@@ -156,8 +156,8 @@ async def test_engines_that_hang_hold_up_the_containers_report_and_not_the_machi
             assert run["id"] not in await complete(setting)
             [of_engines] = await setting.reports("containers")
             await setting.run_in_state("complete")
-    assert of_machine["stored_at"] < began + 0.9
-    assert of_engines["stored_at"] > began + 1.0
+    assert of_machine["stored_at"] < of_engines["stored_at"]
+    assert of_engines["stored_at"] > began + 0.6
     assert (await setting.agent_row())["engines"][0]["state"] == "timed_out"
 
 
@@ -330,8 +330,8 @@ async def test_a_run_whose_beginning_the_server_does_not_hear_is_not_polled_for_
                 mock.patch.object(agent.uplink, "report", away),
             ):
                 await setting.request()
-                await asyncio.sleep(1.2)
-            assert 1 <= polls <= 5
+                await asyncio.sleep(0.7)
+            assert 1 <= polls <= 4
 
 
 # --- delivering
@@ -357,10 +357,10 @@ async def waiting(setting: Setting, count: int) -> bool:
 
 
 async def test_a_dead_server_is_tried_less_and_less_often_however_often_we_look(setting, logs):
-    setting.options = Options(every=0.05, deadline=0.5, backoff=Backoff(first=0.2, cap=5))
+    setting.options = Options(every=0.02, deadline=0.5, backoff=Backoff(first=0.1, cap=5))
     setting.server.url = "http://127.0.0.1:1"
     async with setting.run():
-        await asyncio.sleep(1.2)
+        await asyncio.sleep(0.7)
     tried = [e for e in logs if e["event"] == "turn_failed" and e["task"] == "agent.deliver"]
     looked = [e for e in logs if e["event"] == "look_ended"]
     assert 2 <= len(tried) <= 6

@@ -28,7 +28,7 @@ from mooring.model.net import (
 from mooring.model.report import MAX_BYTES, VERSION, Engines, Report, RunMark, SetAside
 from tests.model import nouns
 
-few = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+few = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 GOOD = Interface(
     "eth0",
@@ -463,14 +463,14 @@ def test_no_number_in_json_is_infinite() -> None:
     assert "out of range" in refused(data.encode())
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=200))
 def test_whatever_bytes_come_nothing_but_unreadable_is_raised(data: bytes) -> None:
     with contextlib.suppress(wire.Unreadable):
         wire.decode(data)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_whatever_becomes_of_one_value_the_rest_is_read_or_the_whole_refused(
     data: st.DataObject,
@@ -503,6 +503,7 @@ def _places(value: Any) -> Any:
             yield from _places(value[index])
 
 
+@pytest.mark.slow
 def test_the_largest_report_is_read_in_bounded_time() -> None:
     """16 MiB of the smallest items: what would be eight million objects is set aside as one."""
     report = json.dumps(written()).encode()

@@ -60,6 +60,7 @@ def test_an_address_that_is_none_is_told_without_its_password(typed: str) -> Non
     assert "MOORING_DATABASE_URL" in str(refused.value)
 
 
+@pytest.mark.slow
 async def test_a_data_folder_may_be_called_anything(tmp_path: Path) -> None:
     for name in ("a b", "wie? so", "100%", "%41", "#1", "ä&ö=ü", "a:b@c"):
         folder = tmp_path / name

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import event
+import pytest
 
 from mooring.core.ids import new_id
-from mooring.model.container import EngineState, PublishedPort
+from mooring.model.container import PublishedPort
 from mooring.model.event import Changed, Entity, Operation
-from mooring.model.net import InterfaceKind, InterfaceState, SubnetKind
+from mooring.model.net import InterfaceKind, InterfaceState
 from mooring.model.report import Engines, RunMark, SetAside
 from mooring.server.db import tables
-from mooring.server.db.engine import Database
+from tests.server.faults import failing
 from tests.server.world import (
-    DOCKER,
     NOON,
     PODMAN,
     Heard,
@@ -30,7 +27,6 @@ from tests.server.world import (
     engine,
     interface,
     loopback,
-    mac,
     machine,
     subnet,
     wide,
@@ -44,38 +40,6 @@ async def everything(world: World) -> dict[str, Any]:
 
 
 # --- whole or not at all
-
-
-class Planted(Exception):
-    """The database fails here."""
-
-
-@contextmanager
-def failing(database: Database, at: int) -> Iterator[list[Planted]]:
-    """Let the ``at``-th statement that is executed from now on fail, and the commit if 0.
-
-    Answers a list that holds the failure once it happened.
-    """
-    left = at
-    happened: list[Planted] = []
-
-    def count(*_: Any) -> None:
-        nonlocal left
-        left -= 1
-        if left == 0:
-            refuse()
-
-    def refuse(*_: Any) -> None:
-        happened.append(Planted())
-        raise happened[0]
-
-    target, name = database.engine.sync_engine, "before_cursor_execute" if at else "commit"
-    hook = count if at else refuse
-    event.listen(target, name, hook)
-    try:
-        yield happened
-    finally:
-        event.remove(target, name, hook)
 
 
 async def test_a_report_is_stored_whole_or_not_at_all_wherever_the_database_fails(
@@ -337,102 +301,10 @@ async def test_what_an_engine_answers_is_told_when_it_changes(world: World) -> N
     assert (await world.one("agents"))["engines"][0]["state"] == "timed_out"
 
 
-# --- names
-
-
-async def test_a_name_that_a_person_gave_survives_reports(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(machine())
-    host = await world.one("hosts")
-    renamed = await world.ask("PATCH", f"hosts/{host['id']}", by="member", json={"name": " Bob "})
-    assert renamed.json()["name"] == "Bob"
-    await agent.report(machine("other-name", identity="identity of alpha"))
-    after = await world.one("hosts")
-    assert (after["name"], after["named"], after["hostname"]) == ("Bob", True, "other-name")
-    await world.ask("PATCH", f"hosts/{host['id']}", by="member", json={"name": None})
-    after = await world.one("hosts")
-    assert (after["name"], after["named"]) == ("other-name", False)
-
-
-async def test_a_host_without_a_name_is_called_by_its_address(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(machine("", identity="x"))
-    assert (await world.one("hosts"))["name"] == "10.0.0.5"
-
-
-# --- who is it
-
-
-async def test_an_agent_installed_anew_finds_its_host_and_inherits_its_runs(world: World) -> None:
-    old = await world.agent()
-    await old.poll()
-    run = new_id()
-    await old.report(machine(), runs=[RunMark(run, "start", NOON)])
-    await old.report(Engines(()), runs=[RunMark(run, "start", NOON, final=True)])
-    await old.poll(leaving=True)
-    before = await world.one("hosts")
-    (gone,) = await world.items("agents")
-
-    new = await world.agent()
-    with Heard(world.state) as heard:
-        await new.report(machine())
-    assert (await world.one("hosts"))["id"] == before["id"]
-    known = await world.one("agents")
-    assert known["id"] != gone["id"]
-    assert Changed(Entity.AGENT, Operation.DELETED, gone["id"], world.home) in heard.events
-    assert (await world.one("runs"))["agent_id"] == known["id"]
-
-
-async def test_a_clone_of_a_disk_is_another_host_while_the_first_is_online(world: World) -> None:
-    first, clone = await world.agent(), await world.agent()
-    await first.poll()
-    await first.report(machine("alpha"))
-    await clone.poll()
-    await clone.report(
-        machine(
-            "alpha",
-            (loopback(), interface("eth0", "10.0.0.6/24", mac=mac("clone"))),
-        )
-    )
-    hosts = await world.items("hosts")
-    assert [h["name"] for h in hosts] == ["alpha", "alpha"]
-    assert len(await world.items("agents")) == 2
-
-
-async def test_a_second_agent_on_one_machine_reports_the_same_host(world: World) -> None:
-    first, second = await world.agent(), await world.agent()
-    await first.poll()
-    await first.report(machine())
-    await second.poll()
-    await second.report(machine())
-    assert len(await world.items("hosts")) == 1
-    assert len(await world.items("agents")) == 2
-
-
-async def test_one_machine_in_two_networks_is_two_hosts(world: World) -> None:
-    made = await world.ask("POST", "networks", json={"name": "annex"})
-    here, there = await world.agent(), await world.agent(network_id=made.json()["id"])
-    await here.report(machine())
-    await there.report(machine())
-    assert len(await world.items("hosts")) == 2
-
-
-async def test_a_deleted_host_comes_back_with_the_next_report(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(machine())
-    (host,) = await world.items("hosts")
-    assert (await world.ask("DELETE", f"hosts/{host['id']}")).status_code == 204
-    assert not await world.items("hosts")
-    # Also when it is the containers that are reported first.
-    await agent.report(Engines((engine(container("web")),)))
-    await agent.report(machine())
-    (again,) = await world.items("hosts")
-    assert (again["name"], again["container_count"]) == ("alpha", 1)
-
-
 # --- many at once
 
 
+@pytest.mark.slow
 async def test_a_thousand_interfaces_are_stored(world: World) -> None:
     agent = await world.agent()
     assert await agent.report(wide(1000)) == "stored"
@@ -442,6 +314,7 @@ async def test_a_thousand_interfaces_are_stored(world: World) -> None:
     assert await agent.report(wide(1000)) == "stored"
 
 
+@pytest.mark.slow
 async def test_twenty_agents_of_one_network_report_at_once(world: World) -> None:
     """Each has its own Docker bridge and all share the LAN; nobody is refused or waits in vain."""
     agents = [await world.agent() for _ in range(20)]
@@ -488,223 +361,3 @@ async def test_a_report_sent_twice_at_once_is_stored_once(world: World) -> None:
     answers = await asyncio.gather(*(agent.report(machine(), number=1) for _ in range(8)))
     assert sorted(answers) == ["seen"] * 7 + ["stored"]
     assert len(await world.items("hosts")) == 1
-
-
-# --- subnets
-
-
-async def test_two_hosts_share_a_lan_and_each_has_its_own_docker_bridge(world: World) -> None:
-    for n, name in enumerate(("alpha", "beta"), 5):
-        agent = await world.agent()
-        await agent.report(docker_machine(name, f"10.0.0.{n}"))
-    subnets = await world.items("subnets")
-    lan = [s for s in subnets if s["cidr"] == "10.0.0.0/24"]
-    assert [(s["host_count"], s["host_id"]) for s in lan] == [(2, None)]
-    bridges = [s for s in subnets if s["cidr"] == "172.17.0.0/16"]
-    assert sorted(s["host_name"] for s in bridges) == ["alpha", "beta"]
-    assert {s["host_count"] for s in bridges} == {1}
-
-
-async def test_dockers_word_on_its_bridge_stands_when_the_machine_reports_again(
-    world: World,
-) -> None:
-    agent = await world.agent()
-    await agent.report(docker_machine())
-    before = {s["cidr"]: s for s in await world.items("subnets")}["172.17.0.0/16"]
-    assert (before["kind"], before["name"]) == ("virtual_bridge", None)
-    await agent.report(Engines((engine(networks=[docker_network()]),)))
-    told = {s["cidr"]: s for s in await world.items("subnets")}["172.17.0.0/16"]
-    assert told["id"] == before["id"]
-    assert (told["kind"], told["name"], told["gateway"]) == (
-        "docker_bridge",
-        "bridge",
-        "172.17.0.1",
-    )
-    with Heard(world.state) as heard:
-        await agent.report(docker_machine())
-    after = {s["cidr"]: s for s in await world.items("subnets")}["172.17.0.0/16"]
-    assert (after["kind"], after["name"]) == ("docker_bridge", "bridge")
-    assert not heard.events
-
-
-async def test_a_subnet_goes_when_the_last_host_has_left_it(world: World) -> None:
-    one, two = await world.agent(), await world.agent()
-    here = (interface("eth0", "10.0.0.5/24"),)
-    there = (interface("eth0", "10.7.0.5/24"),)
-    await one.report(machine("alpha", here))
-    await two.report(machine("beta", here))
-
-    async def present() -> set[str]:
-        cidrs = {s["cidr"] for s in await world.items("subnets")}
-        return cidrs & {"10.0.0.0/24", "10.7.0.0/24"}
-
-    moved = (subnet("10.7.0.0/24"),)
-    world.clock.forward(60)
-    await one.report(machine("alpha", there, moved))
-    assert await present() == {"10.0.0.0/24", "10.7.0.0/24"}
-    world.clock.forward(60)
-    with Heard(world.state) as heard:
-        await two.report(machine("beta", there, moved))
-    assert await present() == {"10.7.0.0/24"}
-    gone = [e for e in heard.of(Changed) if isinstance(e, Changed)]
-    assert (Entity.SUBNET, Operation.DELETED) in {(e.entity, e.operation) for e in gone}
-
-
-async def test_the_subnet_of_a_deleted_host_goes_with_it(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(machine())
-    (host,) = await world.items("hosts")
-    await world.ask("DELETE", f"hosts/{host['id']}")
-    assert not await world.items("subnets")
-
-
-async def test_a_hosts_own_subnet_goes_with_its_interface(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(docker_machine())
-    await agent.report(machine())
-    assert "172.17.0.0/16" not in {s["cidr"] for s in await world.items("subnets")}
-
-
-async def test_an_address_lies_in_the_subnet_of_its_own_interface(world: World) -> None:
-    """A bridge that is the host's own and a LAN may have one CIDR."""
-    agent = await world.agent()
-    clash = machine(
-        interfaces=(
-            interface("eth0", "192.168.122.7/24"),
-            interface("virbr0", "192.168.122.1/24", kind=InterfaceKind.BRIDGE),
-        ),
-        subnets=(
-            subnet("192.168.122.0/24", interface="eth0"),
-            subnet("192.168.122.0/24", SubnetKind.VIRTUAL_BRIDGE, interface="virbr0"),
-        ),
-    )
-    await agent.report(clash)
-    kinds = {s["id"]: s["kind"] for s in await world.items("subnets")}
-    rows = await world.rows(tables.address)
-    assert {row["ip"]: kinds[row["subnet_id"]] for row in rows} == {
-        "192.168.122.7": "lan",
-        "192.168.122.1": "virtual_bridge",
-    }
-
-
-async def test_a_macvlan_network_does_not_make_a_macvlan_of_the_lan(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(machine())
-    network = docker_network("10.0.0.0/24", "lan", "macvlan", SubnetKind.MACVLAN)
-    await agent.report(Engines((engine(networks=[network]),)))
-    lan = {s["cidr"]: s for s in await world.items("subnets")}["10.0.0.0/24"]
-    assert (lan["kind"], lan["source"], lan["gateway"]) == ("lan", "machine", "10.0.0.1")
-    # Nor when Docker was asked before any machine was seen on that LAN.
-    other = await world.agent()
-    await other.report(machine("beta", (loopback(),), ()))
-    network = docker_network("10.3.0.0/24", "lan", "macvlan", SubnetKind.MACVLAN)
-    await other.report(Engines((engine(networks=[network]),)))
-    await agent.report(machine(interfaces=(interface("eth0", "10.3.0.5/24"),), subnets=(
-        subnet("10.3.0.0/24"),)))  # fmt: skip
-    lan = {s["cidr"]: s for s in await world.items("subnets")}["10.3.0.0/24"]
-    assert (lan["kind"], lan["source"]) == ("lan", "machine")
-
-
-async def test_a_shared_network_that_no_engine_tells_of_any_more_goes_after_a_day(
-    world: World,
-) -> None:
-    agent = await world.agent()
-    await agent.report(machine())
-    overlay = docker_network("10.20.0.0/24", "swarm", "overlay", SubnetKind.OVERLAY)
-    await agent.report(Engines((engine(networks=[overlay]),)))
-    for _ in range(3):
-        world.clock.forward(6 * 3600)
-        await agent.report(Engines((engine(),)))
-        await agent.report(machine())
-    assert "10.20.0.0/24" in {s["cidr"] for s in await world.items("subnets")}
-    world.clock.forward(12 * 3600)
-    await agent.report(machine())
-    assert "10.20.0.0/24" not in {s["cidr"] for s in await world.items("subnets")}
-
-
-async def test_one_host_that_cannot_tell_a_subnets_kind_takes_nothing_from_others(
-    world: World,
-) -> None:
-    one, two = await world.agent(), await world.agent()
-    await one.report(machine("alpha"))
-    with Heard(world.state) as heard:
-        await two.report(
-            machine(
-                "beta",
-                (interface("eth0", "10.0.0.6/24"),),
-                (subnet("10.0.0.0/24", SubnetKind.UNKNOWN),),
-            )
-        )
-    lan = await world.one("subnets", q="10.0.0.0/24")
-    assert (lan["kind"], lan["gateway"], lan["host_count"]) == ("lan", "10.0.0.1", 2)
-    assert Entity.SUBNET not in {e.entity for e in heard.events if isinstance(e, Changed)}
-
-
-# --- engines
-
-
-async def test_an_engine_that_did_not_answer_keeps_its_containers_and_networks(
-    world: World,
-) -> None:
-    agent = await world.agent()
-    await agent.report(docker_machine())
-    podman = engine(
-        container("sidecar"),
-        socket=PODMAN,
-        networks=[docker_network("10.88.0.0/16", "podman", kind=SubnetKind.PODMAN_BRIDGE)],
-    )
-    await agent.report(Engines((engine(container("web"), networks=[docker_network()]), podman)))
-    before = await world.items("subnets")
-    for state in EngineState:
-        if state is EngineState.ANSWERED:
-            continue
-        world.clock.forward(60)
-        await agent.report(Engines((dead(state=state), podman)))
-        assert [c["name"] for c in await world.items("containers")] == ["sidecar", "web"]
-        assert [s["cidr"] for s in await world.items("subnets")] == [s["cidr"] for s in before]
-    # Neither do both at once lose anything.
-    await agent.report(Engines((dead(), dead(PODMAN))))
-    assert len(await world.items("containers")) == 2
-    # The first to answer again says what is there.
-    await agent.report(Engines((engine(container("db"), networks=[docker_network()]), podman)))
-    assert [c["name"] for c in await world.items("containers")] == ["db", "sidecar"]
-
-
-async def test_a_network_that_an_answering_engine_no_longer_has_goes(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(machine())
-    two = [docker_network(), docker_network("172.18.0.0/16", "shop_default")]
-    await agent.report(Engines((engine(networks=two), dead(PODMAN, EngineState.DENIED))))
-    await agent.report(Engines((engine(networks=two[:1]), dead(PODMAN, EngineState.DENIED))))
-    cidrs = {s["cidr"] for s in await world.items("subnets")}
-    assert "172.17.0.0/16" in cidrs
-    assert "172.18.0.0/16" not in cidrs
-
-
-async def test_one_container_name_in_two_engines_is_two_containers(world: World) -> None:
-    agent = await world.agent()
-    await agent.report(Engines((engine(container("web")), engine(container("web"), socket=PODMAN))))
-    found = await world.items("containers")
-    assert {c["engine"] for c in found} == {DOCKER, PODMAN}
-
-
-# --- who may report for whom
-
-
-async def test_another_networks_key_is_told_both_networks(world: World) -> None:
-    made = await world.ask("POST", "networks", json={"name": "annex"})
-    agent = await world.agent()
-    await agent.report(machine())
-    agent.key = await world.key(name="the annex", network_id=made.json()["id"])
-    for answer in (
-        await agent.send(machine()),
-        await agent.post("agents/poll", json={"outbox": agent.outbox, "version": "", "name": "a"}),
-        await agent.progress(new_id(), "starting"),
-    ):
-        assert answer.status_code == 403
-        assert answer.json()["detail"] == (
-            "the key 'the annex' is for the network 'annex', and the agent 'alpha' belongs to "
-            "the network 'home': give the agent a key of its own network"
-        )
-    assert len(await world.items("agents")) == 1
-    assert (await world.one("hosts"))["network_id"] == world.home

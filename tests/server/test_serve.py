@@ -142,6 +142,7 @@ async def test_streams_and_waiting_polls_do_not_hold_up_the_end(world: World) ->
     assert sorted(ended) == ["page"] * 5 + ["poll"]
 
 
+@pytest.mark.slow
 async def test_a_page_that_does_not_read_does_not_hold_up_the_end(world: World) -> None:
     key = await world.key("viewer")
 
@@ -163,6 +164,7 @@ async def test_a_page_that_does_not_read_does_not_hold_up_the_end(world: World) 
     await ends_within(GRACE + 0.9, world.state, port=0, inside=inside)
 
 
+@pytest.mark.slow
 async def test_idle_and_half_open_connections_do_not_hold_up_the_end(world: World) -> None:
     async def inside(stack: contextlib.AsyncExitStack, port: int) -> None:
         half = "POST /api/v1/session HTTP/1.1\r\nHost: x\r\nContent-Length: 50\r\n\r\n{"
@@ -223,6 +225,7 @@ async def test_a_report_that_declares_too_much_is_refused_before_it_is_sent(
     await writer.wait_closed()
 
 
+@pytest.mark.slow
 async def test_the_loop_is_not_held_while_a_thousand_interfaces_are_stored(
     served: World, record_property: Any
 ) -> None:
@@ -254,6 +257,7 @@ async def test_the_loop_is_not_held_while_a_thousand_interfaces_are_stored(
     assert longest < 0.2
 
 
+@pytest.mark.slow
 async def test_a_slow_reader_holds_no_connection_to_the_database(
     served: World, tmp_path: Path
 ) -> None:

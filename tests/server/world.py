@@ -36,7 +36,7 @@ from mooring.model.net import (
 )
 from mooring.model.report import Engines, Report, RunMark, SetAside
 from mooring.server import auth
-from mooring.server.db import networks
+from mooring.server.db import keys, networks
 from mooring.server.state import State
 
 NOON = 1_800_000_000.0
@@ -103,9 +103,11 @@ class World:
         values = {"network_id": None, "expires_at": None, "name": role, **more}
         kind = "agent" if values["network_id"] else "user"
         async with self.state.database.write() as connection:
-            secret, _ = await auth.create_key(
+            secret, row = await auth.create_key(
                 connection, kind=kind, role=role, now=self.clock(), **values
             )
+            # So that its first use need not be noted, in a transaction of its own.
+            await keys.used(connection, row["id"], self.clock())
         return secret
 
     async def headers(self, role: str) -> dict[str, str]:

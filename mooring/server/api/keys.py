@@ -34,8 +34,9 @@ async def create_key(draft: KeyDraft, state: TheState, who: Admin) -> NewKey:
     if expires is not None and expires <= now:
         raise Refused(422, "expires_at is in the past")
     async with state.database.write() as connection:
-        if draft.network_id and await networks.by_id(connection, draft.network_id) is None:
-            raise missing("network", draft.network_id)
+        network = draft.network_id
+        if network is not None and await networks.by_id(connection, network) is None:
+            raise missing("network", network)
         secret, row = await auth.create_key(
             connection,
             name=draft.name,

@@ -90,11 +90,12 @@ async def _known(visit: Visit, identity: str) -> list[merge.Known]:
     query = select(host.c.id).where(host.c.network_id == visit.network, host.c.identity == identity)
     known = []
     for host_id in (await visit.connection.execute(query)).scalars().all():
+        physical = interface.c.kind.in_([kind.value for kind in merge.PHYSICAL])
+        virtual = interface.c.kind.in_([kind.value for kind in merge.VIRTUAL])
         macs = select(interface.c.mac).where(
             interface.c.host_id == host_id,
-            interface.c.kind.in_([kind.value for kind in merge.HARDWARE]),
+            physical | (virtual & interface.c.master.is_(None)),
             interface.c.mac.is_not(None),
-            interface.c.master.is_(None),
             interface.c.gone_at.is_(None),
         )
         watching = select(agent.c.id).where(
