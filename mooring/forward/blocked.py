@@ -1,4 +1,4 @@
-"""Pure. What a person must do before a link can be made, in words; the same for each transport."""
+"""What a person must do before a link can be made, in words; the same for each transport."""
 
 from __future__ import annotations
 

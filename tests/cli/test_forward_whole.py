@@ -19,7 +19,7 @@ from tests.lab.engine import IMAGE, Dockerd, lab_docker  # noqa: F401 (a fixture
 from tests.lab.remote import RemoteHost, entered, remote_host
 from tests.parts import need
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.link]
 
 TOP = Path(__file__).parents[2]
 HELLO = ("nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello")

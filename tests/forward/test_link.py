@@ -22,7 +22,7 @@ from mooring.forward.transport import Blocked, Connect, Lost, Options, Refused, 
 from mooring.model.forward import Target
 from tests.lab.remote import RemoteHost, free_port, remote  # noqa: F401 (a fixture)
 
-pytestmark = pytest.mark.real
+pytestmark = [pytest.mark.real, pytest.mark.link]
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 TRANSPORTS = {"asyncssh": by_asyncssh.connect, "openssh": by_openssh.connect}
@@ -69,34 +69,52 @@ async def linked(
 async def server(host: RemoteHost, handler: Handler) -> AsyncIterator[int]:
     """A program on the remote host that listens at its loopback; the port."""
     listening = host.ns.call(socket.create_server, ("127.0.0.1", 0))
-    serving = await asyncio.start_server(closing(handler), sock=listening, backlog=256)
+    handle, end = served(handler)
+    serving = await asyncio.start_server(handle, sock=listening, backlog=256)
     try:
         yield listening.getsockname()[1]
     finally:
         serving.close()
+        await end()
 
 
 @asynccontextmanager
 async def unix_server(host: RemoteHost, handler: Handler) -> AsyncIterator[str]:
     """The same at a Unix socket; its path there."""
     path = host.run / "server.sock"
-    serving = await asyncio.start_unix_server(closing(handler), path)
+    handle, end = served(handler)
+    serving = await asyncio.start_unix_server(handle, path)
     try:
         yield "/run/server.sock"
     finally:
         serving.close()
         path.unlink()
+        await end()
 
 
-def closing(handler: Handler) -> Handler:
+def served(handler: Handler) -> tuple[Handler, Callable[[], Awaitable[None]]]:
+    """The same handler, which closes what it was given; and how to end all that it has open."""
+    going: set[asyncio.Task[None]] = set()
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        going.add(task)
         try:
             with contextlib.suppress(ConnectionError):
                 await handler(reader, writer)
         finally:
             writer.close()
+            going.discard(task)
 
-    return handle
+    async def end() -> None:
+        left = list(going)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        await asyncio.sleep(0.01)
+
+    return handle, end
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
