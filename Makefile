@@ -34,12 +34,16 @@ setup: .make/dev .make/project $(page) ## make ready for work: environment, tool
 
 .PHONY: test
 test: parts .make/dev .make/project $(page) lint types contracts web-test ## everything, with real parts and a browser
-	@$(python) -m pytest $(PYTEST)
+	@$(python) -m pytest -m "not link" $(PYTEST)
+
+.PHONY: test-link
+test-link: parts .make/dev .make/project ## forward on a real sshd whose link is cut and stopped: on a quiet machine
+	@$(python) -m pytest -m link $(PYTEST)
 
 .PHONY: check
 check: .make/dev lint types contracts ## what runs within a minute: no real parts, no browser
 	@if [ -d web/node_modules ]; then tools/with_node npm run --silent test; fi
-	@$(python) -m pytest -q -m "not real and not slow and not e2e" $(PYTEST)
+	@$(python) -m pytest -q -m "not real and not slow and not e2e and not link" $(PYTEST)
 
 .PHONY: lint
 lint: .make/dev ## ruff: rules and format; changes nothing

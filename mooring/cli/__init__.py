@@ -18,12 +18,13 @@ app.command("mooring.cli.up:up")
 app.command("mooring.cli.server:server")
 app.command("mooring.cli.agent:agent")
 app.command("mooring.cli.discover:discover")
+app.command("mooring.cli.forward:app", name="forward")
 app.command("mooring.cli.keys:app", name="keys")
 app.command("mooring.cli.openapi:openapi")
 
 
 def main() -> None:
-    """Run the command line. Exit codes: 0 done, 1 it failed, 2 it was asked wrongly."""
+    """Run the command line. Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 nothing runs."""
     try:
         app()
     except MooringError as error:

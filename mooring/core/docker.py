@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import h11
 
 from mooring.core import docker_json
+from mooring.core.docker_events import Reader, Writer
 from mooring.core.docker_json import Listed, Version
 from mooring.core.errors import MooringError, why_os
 from mooring.model.container import Container, EngineNetwork, EngineState
@@ -36,7 +37,8 @@ _BACKLOG_RETRY = 0.05
 _PARSE_APART = 256 * 1024
 """Bytes from which on an answer is parsed in a thread, so that the event loop is not held."""
 
-Stream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Stream: TypeAlias = tuple[Reader, Writer]
+SocketStream: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 Connect: TypeAlias = Callable[[], Awaitable[Stream]]
 
 Parsed = TypeVar("Parsed")
@@ -241,7 +243,7 @@ def _not_understood(socket: str, why: str, remedy: str = "") -> EngineError:
     )
 
 
-async def unix(path: str) -> Stream:
+async def unix(path: str) -> SocketStream:
     """Connect to a Unix socket. Raises OSError.
 
     While its backlog is full the kernel says EAGAIN, which asyncio takes for a connection and
@@ -264,7 +266,7 @@ async def unix(path: str) -> Stream:
         raise
 
 
-async def tcp(host: str, port: int) -> Stream:
+async def tcp(host: str, port: int) -> SocketStream:
     """Connect to the first address of the host that accepts. Raises OSError, the last one's."""
     loop = asyncio.get_running_loop()
     failure = OSError(errno.ENOENT, "the host has no address")
@@ -287,9 +289,7 @@ class _EndlessError(Exception):
     pass
 
 
-async def _exchange(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, path: str
-) -> tuple[int, bytes]:
+async def _exchange(reader: Reader, writer: Writer, path: str) -> tuple[int, bytes]:
     """One GET on a fresh connection: the status and the body."""
     http = h11.Connection(h11.CLIENT, max_incomplete_event_size=MAX_HEADER)
     headers = [("Host", "localhost"), ("Accept", "application/json"), ("Connection", "close")]

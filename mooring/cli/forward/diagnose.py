@@ -1,0 +1,106 @@
+"""``mooring forward diagnose``: what is wrong with a link, or was lately, and what to do."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from rich.console import Console
+from rich.markup import escape
+
+from mooring.cli.forward import tables
+from mooring.cli.forward.options import Format, HostName, StateDir, state_folder
+from mooring.forward import control, keep
+from mooring.forward.control import NotRunning
+from mooring.forward.diagnose import Look, Pattern
+from mooring.forward.diagnose import diagnose as find
+from mooring.forward.explain import when
+from mooring.model.forward import LinkState, StreamRecord
+
+SHOWN = 10
+
+
+def diagnose(
+    host: HostName = None,
+    *,
+    format: Format = "table",  # noqa: A002
+    state_dir: StateDir = None,
+) -> None:
+    """Name what is wrong with each link, or was in the last hour, and what to do.
+
+    It looks at the records of Docker's event streams and at the link itself, and changes nothing.
+    The exit code is 0 when every link is healthy, 1 when one is not, and 3 when nothing runs
+    there: then the records alone are looked at.
+    """
+    folder = state_folder(state_dir)
+    running = True
+    try:
+        found = control.ask(folder, "diagnose", within=20.0, host=host, limit=SHOWN)
+    except NotRunning as error:
+        running = False
+        found = [] if host else _kept(folder)
+        if not found:
+            raise
+        print(
+            f"mooring: {error.attempted}: {error.why}; this is what was recorded", file=sys.stderr
+        )
+    if format == "table":
+        console = tables.console()
+        for number, each in enumerate(found):
+            if number:
+                console.print()
+            _show(console, each, running=running)
+    else:
+        tables.show({"hosts": found}, format)
+    if not running:
+        sys.exit(NotRunning.exit_code)
+    sys.exit(0 if all(f["diagnosis"]["pattern"] == Pattern.HEALTHY for f in found) else 1)
+
+
+def _kept(folder: Path) -> list[dict[str, Any]]:
+    look = Look(LinkState.STOPPED, now=time.time())
+    return [
+        {
+            "host": kept.host,
+            "diagnosis": msgspec.to_builtins(find(kept.records, look)),
+            "records": msgspec.to_builtins(kept.records[-SHOWN:]),
+        }
+        for kept in keep.read(folder)
+    ]
+
+
+def _show(console: Console, found: dict[str, Any], *, running: bool) -> None:
+    diagnosis = found["diagnosis"]
+    now = "" if running else "  [dim](it does not run)[/dim]"
+    console.print(
+        f"[bold]{escape(found['host'])}[/bold]  {tables.state(diagnosis['pattern'])}{now}"
+    )
+    for line in diagnosis["evidence"]:
+        console.print(f"  {escape(line)}")
+    if diagnosis["advice"]:
+        console.print("  [bold]what to do[/bold]")
+        for line in diagnosis["advice"]:
+            console.print(f"  - {escape(line)}")
+    records = msgspec.convert(found["records"], list[StreamRecord])
+    if not records:
+        return
+    made = tables.table(
+        "stream began", "answered", "first event", "events", "idle", "lasted", "ended by",
+        right=("answered", "first event", "events", "idle", "lasted"),
+    )  # fmt: skip
+    for r in records:
+        ended = r.ended_by.replace("_", " ")
+        made.add_row(
+            when(r.started_at),
+            "" if r.startup_ms is None else tables.duration(r.startup_ms),
+            "" if r.first_event_ms is None else tables.duration(r.first_event_ms),
+            str(r.events),
+            tables.duration(r.idle_ms),
+            tables.duration(r.total_ms),
+            ended if r.clean else f"[yellow]{escape(ended)}[/yellow]",
+        )
+    console.print()
+    console.print(made)

@@ -1,0 +1,145 @@
+"""``mooring forward status``: what the instance that runs forwards, now or again and again."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+
+from mooring.cli.forward import tables
+from mooring.cli.forward.options import Format, StateDir, state_folder
+from mooring.forward import control
+from mooring.forward.explain import when
+from mooring.model.forward import Forward, ForwardState, LinkState, RemoteHost
+
+EVERY = 1.0
+
+
+def status(
+    *,
+    watch: Annotated[
+        bool, Parameter(negative="", help="Show it again whenever it changes, until Ctrl-C.")
+    ] = False,
+    format: Format = "table",  # noqa: A002
+    state_dir: StateDir = None,
+) -> None:
+    """Show each remote host, its link, and each forward with its container and state.
+
+    The exit code is 0 when it could be told, whatever it is, and 3 when nothing runs there.
+    """
+    folder = state_folder(state_dir)
+    if watch:
+        _watch(folder, format)
+        return
+    found = _ask(folder)
+    if format == "table":
+        tables.console().print(_shown(found))
+    else:
+        tables.show(tables.as_status(found), format)
+
+
+def _ask(folder: Path) -> list[RemoteHost]:
+    return tables.hosts(control.ask(folder, "status"))
+
+
+def _watch(folder: Path, form: str) -> None:
+    console = tables.console()
+    try:
+        if form == "table" and console.is_terminal:
+            with Live(console=console, screen=True, auto_refresh=False) as live:
+                while True:
+                    live.update(_shown(_ask(folder)), refresh=True)
+                    time.sleep(EVERY)
+        before = ""
+        while True:
+            found = _ask(folder)
+            now = json.dumps(tables.as_status(found))
+            if now != before:
+                if form == "json":
+                    print(now, flush=True)
+                elif form == "yaml":
+                    print("---")
+                    tables.show(tables.as_status(found), form)
+                    sys.stdout.flush()
+                else:
+                    console.print(_shown(found))
+            before = now
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        return
+
+
+def _shown(found: list[RemoteHost]) -> RenderableType:
+    parts: list[RenderableType] = []
+    for host in found:
+        parts += ["", *_host(host)] if parts else _host(host)
+    return Group(*parts)
+
+
+def _host(host: RemoteHost) -> list[RenderableType]:
+    linked = host.state in (LinkState.LIVE, LinkState.SYNCING)
+    parts: list[RenderableType] = [_head(host)]
+    if linked and host.docker:
+        parts.append(f"  {escape(host.docker)}")
+    if host.detail and not linked:
+        parts.append(f"  {escape(host.detail)}")
+    if drop := host.last_drop:
+        away = f"away since {when(drop.at)}"
+        if drop.seconds is not None:
+            away = f"was away at {when(drop.at)} for {tables.duration(drop.seconds * 1000)}"
+        parts.append(f"  [dim]{away}: {drop.pattern.replace('_', ' ')}[/dim]")
+    if not host.forwards:
+        known = host.state in (LinkState.LIVE, LinkState.SUSPECT)
+        parts.append("  no container publishes a port" if known else "  nothing is forwarded")
+        return parts
+    parts += ["", _forwards(host.forwards)]
+    notes = [f"{_name(f)}: {f.detail}" for f in host.forwards if f.detail]
+    return [*parts, "", *map(escape, notes)] if notes else parts
+
+
+def _head(host: RemoteHost) -> str:
+    state = f"{tables.state(host.state)} for {tables.since(host.since)}"
+    words = [f"[bold]{escape(host.host)}[/bold]", state]
+    if host.ping_ms is not None and host.state is LinkState.LIVE:
+        words.append(f"ping {tables.duration(host.ping_ms)}")
+    if host.consecutive_failures > 1:
+        words.append(f"{host.consecutive_failures} failures in a row")
+    return "  ".join(words)
+
+
+def _forwards(forwards: tuple[Forward, ...]) -> RenderableType:
+    made = tables.table(
+        "local", "remote", "container", "state", "since", "uses", "in", "out",
+        right=("uses", "in", "out"),
+    )  # fmt: skip
+    for column in made.columns:
+        # Of a line that is too long the container's name gives way.
+        column.no_wrap = column.header != "container"
+    made.columns[2].overflow = "ellipsis"
+    for f in forwards:
+        here = f.state not in (ForwardState.CONFLICT, ForwardState.UNSUPPORTED)
+        made.add_row(
+            _name(f),
+            # Its loopback is the usual, and says nothing.
+            escape(f.remote.removeprefix("127.0.0.1")) if f.local else "",
+            escape(f.container),
+            tables.state(f.state),
+            tables.since(f.since),
+            str(f.connections) if here else "",
+            tables.size(f.bytes_in) if here else "",
+            tables.size(f.bytes_out) if here else "",
+        )
+    return made
+
+
+def _name(f: Forward) -> str:
+    """The place here; what has none is named by its remote port."""
+    protocol = "" if f.protocol == "tcp" else f"/{f.protocol}"
+    return f"{f.local}{protocol}" if f.local else f"port {f.remote}{protocol}"

@@ -1,0 +1,1 @@
+"""Every port that a remote Docker host publishes, on localhost, always."""

@@ -1,0 +1,128 @@
+"""What a person must do before a link can be made, in words; the same for each transport."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mooring.forward.address import Address
+from mooring.forward.transport import Blocked, Lost, Options
+
+
+def by_hand(address: Address, options: Options) -> str:
+    """The command by which a person logs in there once."""
+    words = ["ssh"]
+    if options.config is not None:
+        words.append(f"-F {options.config}")
+    if options.known_hosts is not None:
+        words.append(f"-o UserKnownHostsFile={options.known_hosts}")
+    if options.identity is not None:
+        words.append(f"-i {options.identity}")
+    if address.port is not None:
+        words.append(f"-p {address.port}")
+    words.append(f"{address.user}@{address.host}" if address.user else address.host)
+    return " ".join([*words, "true"])
+
+
+def unknown_host_key(
+    address: Address, options: Options, kind: str = "", fingerprint: str = ""
+) -> Blocked:
+    shown = f": it shows {kind} {fingerprint}" if fingerprint else ""
+    return Blocked(
+        f"verifying the host key of {address}",
+        f"it is not among the known hosts{shown}",
+        "compare the fingerprint with the host's own (there: ssh-keygen -lf "
+        "/etc/ssh/ssh_host_ed25519_key.pub), and accept it by hand once: "
+        f"{by_hand(address, options)}",
+    )
+
+
+def changed_host_key(
+    address: Address, options: Options, kind: str, fingerprint: str, removal: str
+) -> Blocked:
+    """``removal`` says how the old key is removed from the known hosts."""
+    shown = f" (now {kind} {fingerprint})" if fingerprint else ""
+    return Blocked(
+        f"verifying the host key of {address}",
+        f"it has changed{shown}: another host may answer in its place",
+        f"if the host was installed anew: {removal}, then accept the new one by hand once: "
+        f"{by_hand(address, options)}",
+    )
+
+
+def denied(
+    address: Address, user: str, tried: Sequence[str], locked: Sequence[Path] = ()
+) -> Blocked:
+    """The remote side takes none of the keys. ``locked`` are keys that need a passphrase."""
+    why = f"the user {user} was denied; tried: {', '.join(tried) if tried else 'no key at all'}"
+    if locked:
+        keys = " ".join(str(path) for path in locked)
+        return Blocked(
+            f"logging in at {address}",
+            f"{why}; not tried, since a passphrase is needed: {keys}",
+            f"put it into an SSH agent: ssh-add {keys} (and see that SSH_AUTH_SOCK is set here)",
+        )
+    port = f"-p {address.port} " if address.port is not None else ""
+    return Blocked(
+        f"logging in at {address}",
+        why,
+        f"let the user's key in there: ssh-copy-id {port}{user}@{address.host}; or name another "
+        "key with --identity",
+    )
+
+
+# --- what ssh says on its standard error
+
+_BLOCKED = re.compile(
+    r".*( line \d+: |Too many authentication failures|Bad (owner or permissions|SSH2)|"
+    r"Unable to negotiate with|Can't open user config file|Load key \S+).*"
+)
+"""Lines that tell what a person must do; the first of them is the one that counts."""
+_NOISE = re.compile(
+    r"^(@+|Warning: Permanently added|debug\d: |\*\* |Killed by signal|mux_|channel \d+: )"
+)
+_REASONS = (
+    (re.compile(r"Could not resolve hostname \S+ (.+)"), "its name can't be resolved: {}"),
+    (re.compile(r"connect to host \S+ port \d+: (.+)"), "{}"),
+    (re.compile(r"Timeout, server .+ not responding"), "no sign of life for too long"),
+)
+
+
+def from_ssh(address: Address, options: Options, said: Sequence[str]) -> Blocked | Lost:
+    """Why ``ssh`` ended before it had logged in, from the lines that it wrote."""
+    text = "\n".join(said)
+    if "REMOTE HOST IDENTIFICATION HAS CHANGED" in text:
+        found = re.search(r"fingerprint for the (\S+) key.*\n(SHA256:\S+?)\.?$", text, re.MULTILINE)
+        kind, fingerprint = found.groups() if found else ("", "")
+        where = re.search(r"Offending \S+ key in (.+):(\d+)$", text, re.MULTILINE)
+        removal = f"remove line {where[2]} of {where[1]}" if where else "remove the old key"
+        return changed_host_key(address, options, kind, fingerprint, removal)
+    if "Host key verification failed" in text:
+        return unknown_host_key(address, options)
+    hand = by_hand(address, options)
+    if found := re.search(r"(?:(\S+)@\S+: )?Permission denied \(([^)]*)\)", text):
+        user = found[1] or address.user or "of this account"
+        return Blocked(
+            f"logging in at {address}",
+            f"the user {user} was denied (the host takes: {found[2]})",
+            f"see why by hand: {hand.replace('ssh', 'ssh -v', 1)}; a key that needs a passphrase "
+            "must be in an SSH agent: ssh-add",
+        )
+    attempted = f"connecting to {address}"
+    if found := _BLOCKED.search(text):
+        return Blocked(attempted, found[0].strip(), f"see: {hand}")
+    return Lost(attempted, last_words(said) or "ssh ended without a word")
+
+
+def last_words(said: Sequence[str]) -> str:
+    """The last line that tells something, without ssh's own name before it."""
+    for line in reversed(said):
+        line = line.strip().removeprefix("ssh: ")
+        if not line or _NOISE.match(line):
+            continue
+        for pattern, words in _REASONS:
+            if found := pattern.search(line):
+                return words.format(*(group.lower() for group in found.groups()))
+        return line
+    return ""

@@ -1,0 +1,300 @@
+"""Joins an accepted connection with an SSH channel: bytes both ways, never more than a bound kept.
+
+A side that does not read stops the other, half-closes pass, and a link that dies resets the client.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+from collections.abc import Callable
+
+import asyncssh
+
+from mooring.core.errors import why_os
+from mooring.forward.transport import Lost, Refused, Tally
+
+FIRST_WINDOW = 512 * 1024
+"""Bytes that a remote side may send unasked at first, and so what a stalled client costs."""
+WINDOW = 32 * 1024 * 1024
+"""What the window grows to while its client keeps up; 32 MiB fill 640 MiB/s at 50 ms."""
+BUDGET = 64 * 1024 * 1024
+"""Bytes of window that all connections of a link together may have beyond their first."""
+_KEEPS_UP = 1.0
+"""Seconds in which a client must have read a whole window for it to be doubled."""
+
+
+class Shared:
+    """What the connections of one link share: its socket, and the windows that they may grow to.
+
+    They stop reading from their clients while the link's own socket is full, so that what is
+    sent next (a sign of life, a question to Docker) does not wait behind megabytes.
+    """
+
+    def __init__(self, budget: int = BUDGET) -> None:
+        self.budget = budget
+        self.bridges: set[Bridge] = set()
+        self.full = False
+
+    def pause_writing(self) -> None:
+        self.full = True
+        for bridge in self.bridges:
+            bridge.steer()
+
+    def resume_writing(self) -> None:
+        self.full = False
+        for bridge in self.bridges:
+            bridge.steer()
+
+
+class Bridge:
+    """One connection. Made around an open channel: ``far`` is its session.
+
+    ``dead`` tells why the link is gone, or is empty while it lives.
+    """
+
+    def __init__(
+        self, client: socket.socket, tally: Tally, shared: Shared, dead: Callable[[], str]
+    ) -> None:
+        self.far = _Far(self)
+        self.tally = tally
+        self.channel: asyncssh.SSHTCPChannel[bytes] | None = None
+        self._near = _Near(self)
+        self._shared = shared
+        self._dead = dead
+        self._loop = asyncio.get_running_loop()
+        self._client = client
+        self._untouched = True
+        self._transport: asyncio.Transport | None = None
+        self._done: asyncio.Future[None] = self._loop.create_future()
+        self._channel_full = False
+        self._paused = False
+        self._near_gone = False
+        self._far_ended = False
+        self._far_gone = False
+        self._extra = 0
+        self._window_left = FIRST_WINDOW
+        self._window_began = self._loop.time()
+
+    async def join(self) -> None:
+        """Carry until both sides are done. Raises ``Lost`` if the link dies before any byte.
+
+        The client is closed, unless it raises.
+        """
+        try:
+            await self._attach()
+            await self._done
+        except asyncio.CancelledError:
+            self._reset()
+            raise
+        except OSError as error:
+            raise Refused("taking a connection over", why_os(error)) from error
+        finally:
+            self._shared.bridges.discard(self)
+            self._shared.budget += self._extra
+            self._extra = 0
+            if self.channel is not None:
+                self.channel.abort()
+            if self._transport is not None:
+                self._transport.abort()
+        if self._untouched and (why := self._dead()):
+            raise Lost("carrying a connection", why)
+        self._carried()
+
+    async def _attach(self) -> None:
+        # A copy goes to asyncio, so that the socket outlives it while nothing was carried.
+        copy = self._client.dup()
+        try:
+            copy.setblocking(False)
+            self._transport, _ = await self._loop.connect_accepted_socket(lambda: self._near, copy)
+        except BaseException:
+            copy.close()
+            raise
+        # Told of every byte that waits for the client's socket, and when none does any more.
+        self._transport.set_write_buffer_limits(high=0)
+        self._shared.bridges.add(self)
+        self.steer()
+        # The remote side may have been quicker.
+        if self._far_gone:
+            self.far_lost()
+        elif self._far_ended:
+            self._end_near()
+        elif self.channel is not None:
+            self.channel.resume_reading()
+
+    # --- what happens on the client's side
+
+    def near_data(self, data: bytes) -> None:
+        self._carried()
+        if self.channel is None or self.channel.is_closing():
+            return
+        self.tally.bytes_out = (self.tally.bytes_out or 0) + len(data)
+        self.channel.write(data)
+
+    def near_eof(self) -> None:
+        if self.channel is not None and not self._far_gone:
+            self.channel.write_eof()
+
+    def near_lost(self, error: Exception | None) -> None:
+        self._near_gone = True
+        if self.channel is not None and not self._far_gone:
+            if error is None:
+                self.channel.close()
+            else:
+                self.channel.abort()
+        self._finish()
+
+    def near_full(self, full: bool) -> None:
+        if self.channel is None or self._far_gone:
+            return
+        if full:
+            self.channel.pause_reading()
+        else:
+            self.channel.resume_reading()
+            if self._far_ended:
+                self._end_near()
+
+    # --- what happens on the remote side
+
+    def far_data(self, data: bytes) -> None:
+        self._carried()
+        if self._transport is None or self._near_gone:
+            return
+        size = len(data)
+        self.tally.bytes_in = (self.tally.bytes_in or 0) + size
+        self._transport.write(data)
+        self._window_left -= size
+        if self._window_left <= 0:
+            self._widen()
+
+    def far_eof(self) -> None:
+        self._carried()
+        self._far_ended = True
+        self._end_near()
+
+    def far_lost(self) -> None:
+        self._far_gone = True
+        if self._transport is not None and not self._near_gone:
+            if not self._dead():
+                self._transport.close()
+                return
+            if not self._untouched:
+                self._reset()
+            self._transport.abort()
+        self._finish()
+
+    def far_full(self, full: bool) -> None:
+        self._channel_full = full
+        self.steer()
+
+    # --- both
+
+    def steer(self) -> None:
+        """Read from the client only while the channel and the link have room."""
+        pause = self._channel_full or self._shared.full
+        if self._transport is None or self._near_gone or pause == self._paused:
+            return
+        self._paused = pause
+        if pause:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _widen(self) -> None:
+        """Double the window of a channel whose client has read a whole one in good time.
+
+        A connection that nobody reads from stays at the first window. asyncssh sets a window
+        once and for all when a channel is opened; the next that it grants is of this size.
+        """
+        now = self._loop.time()
+        window = self.channel.get_recv_window() if self.channel is not None else WINDOW
+        more = min(window, WINDOW - window, self._shared.budget)
+        if now - self._window_began <= _KEEPS_UP and more > 0 and self.channel is not None:
+            self._shared.budget -= more
+            self._extra += more
+            window += more
+            self.channel._init_recv_window = window
+        self._window_left, self._window_began = window, now
+
+    def _end_near(self) -> None:
+        """Pass the end of the remote side's data on, once the client has been sent all of it.
+
+        Not by asyncio's ``write_eof``, which leaves the loop an error when the client has gone.
+        """
+        if self._transport is None or self._near_gone or self._transport.is_closing():
+            return
+        if self._transport.get_write_buffer_size() == 0:
+            try:
+                self._transport.get_extra_info("socket").shutdown(socket.SHUT_WR)
+            except OSError:
+                self._transport.abort()
+
+    def _carried(self) -> None:
+        """Something was: from now on the client belongs to this link."""
+        if self._untouched:
+            self._untouched = False
+            self._client.close()
+
+    def _reset(self) -> None:
+        """Let the client see that its connection broke: the end of data would look like all."""
+        if self._transport is not None and not self._near_gone:
+            own = self._transport.get_extra_info("socket")
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def _finish(self) -> None:
+        if self._near_gone and self._far_gone and not self._done.done():
+            self._done.set_result(None)
+
+
+class _Near(asyncio.Protocol):
+    """The client's connection."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def data_received(self, data: bytes) -> None:
+        self._bridge.near_data(data)
+
+    def eof_received(self) -> bool:
+        self._bridge.near_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._bridge.near_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._bridge.near_full(True)
+
+    def resume_writing(self) -> None:
+        self._bridge.near_full(False)
+
+
+class _Far(asyncssh.SSHTCPSession[bytes]):
+    """The channel."""
+
+    def __init__(self, bridge: Bridge) -> None:
+        self._bridge = bridge
+
+    def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
+        # Nothing is delivered until the client's side is there to take it.
+        chan.pause_reading()
+        self._bridge.channel = chan
+
+    def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:
+        self._bridge.far_data(data)
+
+    def eof_received(self) -> bool:
+        self._bridge.far_eof()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # asyncssh ends its channels before it says that the connection is gone; a moment later
+        # it is known which of the two it was.
+        asyncio.get_running_loop().call_soon(self._bridge.far_lost)
+
+    def pause_writing(self) -> None:
+        self._bridge.far_full(True)
+
+    def resume_writing(self) -> None:
+        self._bridge.far_full(False)

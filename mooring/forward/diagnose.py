@@ -1,0 +1,170 @@
+"""Pure. Names the pattern in the records of event streams and in a live look, and what to do."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from mooring.model.forward import LinkState, StreamRecord
+
+RECENT = 20
+"""How many of the last streams are looked at."""
+LATELY = 3600.0
+"""Seconds after which a stream's end is no news while all is well."""
+
+
+class Pattern(StrEnum):
+    HEALTHY = "healthy"
+    STALE_LINK = "stale_link"
+    """The connection was there and nothing came through it any more."""
+    DOCKER_SILENT = "docker_not_answering"
+    NETWORK = "network_interruption"
+    AUTHENTICATION = "authentication"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What a live look found. None where it was not tried, or could not be."""
+
+    state: LinkState
+    detail: str = ""
+    """Why it is in that state."""
+    remedy: str = ""
+    """What is known to help against that."""
+    ssh_ms: float | None = None
+    """How long a command took over the link."""
+    docker_ms: float | None = None
+    docker_detail: str = ""
+    now: float = 0.0
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    pattern: Pattern
+    evidence: tuple[str, ...]
+    advice: tuple[str, ...]
+
+
+_ADVICE = {
+    Pattern.HEALTHY: (),
+    Pattern.STALE_LINK: (
+        "something between here and there forgets idle connections (a NAT, a firewall, a VPN)",
+        (
+            "on the remote host, in /etc/ssh/sshd_config: ClientAliveInterval 15 and "
+            "ClientAliveCountMax 3, then: sudo systemctl reload ssh"
+        ),
+        (
+            "Mooring asks for a sign of life, and Docker for an answer, every 15 s, and comes "
+            "back by itself"
+        ),
+    ),
+    Pattern.DOCKER_SILENT: (
+        "on the remote host: systemctl status docker; journalctl -u docker --since -10min",
+        (
+            "forwards that are open go on working; containers that start now are seen when "
+            "Docker answers again"
+        ),
+    ),
+    Pattern.NETWORK: (
+        "see whether the remote host can be reached: ping it, and ssh to it by hand",
+        "connections made meanwhile are held for 30 s and served when the link is back",
+    ),
+    Pattern.AUTHENTICATION: (
+        "try it by hand: ssh USER@HOST docker version; it must neither ask nor fail",
+        "a key that needs a passphrase must be in an SSH agent: ssh-add",
+        "once it is put right: mooring forward retry (it is also tried every minute)",
+    ),
+    Pattern.UNKNOWN: ("the log tells the rest: mooring forward run --log-level debug",),
+}
+
+# What ended a stream, and what that speaks for. The word is found once it is known what else
+# answered: a ping that failed over a link that works is Docker's fault, and the other way round.
+_SPEAKS_FOR = {
+    "link_lost": Pattern.NETWORK,
+    "link_silent": Pattern.STALE_LINK,
+    "docker_silent": Pattern.DOCKER_SILENT,
+    "docker_failed": Pattern.DOCKER_SILENT,
+    # The engine's end of the stream, and what asked it again was answered: it was restarted.
+    "eof": Pattern.DOCKER_SILENT,
+    # It took too long once, and then everything answered.
+    "ping_failed": Pattern.NETWORK,
+    "suspected": Pattern.NETWORK,
+    "blocked": Pattern.AUTHENTICATION,
+}
+
+
+def diagnose(records: Sequence[StreamRecord], look: Look) -> Diagnosis:
+    """Name what is wrong now, else what went wrong lately, else that nothing did."""
+    now = _now(look)
+    if now is not None:
+        remedy = (look.remedy,) if look.remedy else ()
+        return Diagnosis(now[0], now[1], remedy + _ADVICE[now[0]])
+    recent = [r for r in records if look.now - _ended(r) <= LATELY][-RECENT:]
+    if not recent and look.state is LinkState.STOPPED:
+        nothing = "it does not run, and nothing was recorded in the last hour"
+        return Diagnosis(Pattern.UNKNOWN, (nothing,), ("start it, and ask again",))
+    pattern, evidence = _lately(recent)
+    if pattern is Pattern.HEALTHY:
+        evidence = (*_live(look), *evidence)
+    return Diagnosis(pattern, evidence, _ADVICE[pattern])
+
+
+def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
+    """What is wrong at this moment, if anything is."""
+    if look.state is LinkState.STOPPED:
+        return None
+    if look.state is LinkState.BLOCKED:
+        return Pattern.AUTHENTICATION, (f"the link is blocked: {look.detail}",)
+    if look.state in (LinkState.BACKOFF, LinkState.CONNECTING):
+        return Pattern.NETWORK, (f"there is no link now: {look.detail or 'it is being made'}",)
+    if look.ssh_ms is None:
+        return Pattern.STALE_LINK, ("the link is there, and a command over it did not end in 5 s",)
+    if look.docker_ms is None:
+        works = f"the link works (a command took {look.ssh_ms:.0f} ms)"
+        return Pattern.DOCKER_SILENT, (f"{works}, and Docker does not: {look.docker_detail}",)
+    return None
+
+
+def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:
+    """What went wrong most often in these records."""
+    bad = [r for r in records if not r.clean]
+    if not bad:
+        ended = f"event streams that ended in the last hour: {len(records)}, each cleanly"
+        none = "no event stream has ended in the last hour"
+        return Pattern.HEALTHY, (ended if records else none,)
+    by_pattern: dict[Pattern, list[StreamRecord]] = {}
+    for record in bad:
+        by_pattern.setdefault(_SPEAKS_FOR.get(record.ended_by, Pattern.UNKNOWN), []).append(record)
+    pattern, its = max(by_pattern.items(), key=lambda found: (len(found[1]), _ended(found[1][-1])))
+    worst = max(its, key=lambda r: r.consecutive_failures)
+    evidence = [f"of the last {len(records)} event streams {len(its)} ended so: {_words(its[-1])}"]
+    if worst.consecutive_failures > 1:
+        evidence.append(f"up to {worst.consecutive_failures} failures in a row")
+    idle = sorted(r.idle_ms for r in its)[len(its) // 2] / 1000
+    if pattern is Pattern.STALE_LINK and idle >= 1:
+        evidence.append(f"after {idle:.0f} s without an event, in the middle")
+    evidence += [
+        f"{len(others)} ended otherwise: {_words(others[-1])}"
+        for other, others in by_pattern.items()
+        if other is not pattern
+    ]
+    return pattern, tuple(evidence)
+
+
+def _ended(record: StreamRecord) -> float:
+    return record.started_at + record.total_ms / 1000
+
+
+def _words(record: StreamRecord) -> str:
+    ended = record.ended_by.replace("_", " ")
+    return f"{ended}" + (f" ({record.detail})" if record.detail else "")
+
+
+def _live(look: Look) -> tuple[str, ...]:
+    if look.ssh_ms is None or look.docker_ms is None:
+        return ()
+    link = f"a command over the link took {look.ssh_ms:.0f} ms"
+    return (f"{link}, Docker answered in {look.docker_ms:.0f} ms",)

@@ -1,0 +1,238 @@
+"""``mooring forward`` as a whole: the program, a real sshd, a real dockerd, the docker command."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.engine import IMAGE, Dockerd, lab_docker  # noqa: F401 (a fixture)
+from tests.lab.remote import RemoteHost, entered, remote_host
+from tests.parts import need
+
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.link]
+
+TOP = Path(__file__).parents[2]
+HELLO = ("nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello")
+
+
+class Whole:
+    """The program, run where the remote host can be reached from, and questions to it."""
+
+    def __init__(self, host: RemoteHost, folder: Path) -> None:
+        self.host = host
+        self.folder = folder
+        self.environment = {**os.environ, "PYTHONPATH": str(TOP), "HOME": str(folder)}
+        self.environment.pop("SSH_AUTH_SOCK", None)
+        self.process: subprocess.Popen[str] | None = None
+
+    def start(self, *more: str) -> None:
+        self.process = subprocess.Popen(
+            [*self._command("run"), self.host.url(), "--identity", str(self.host.key),
+             "--known-hosts", str(self.host.known_hosts), *more],
+            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def _command(self, name: str) -> list[str]:
+        return [
+            sys.executable, "-m", "mooring", "forward", name, "--state-dir",
+            str(self.folder / "state"),
+        ]  # fmt: skip
+
+    def ask(self, name: str, *more: str, code: int = 0) -> str:
+        ran = subprocess.run(
+            [*self._command(name), *more],
+            env=self.environment, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert ran.returncode == code, ran.stdout + ran.stderr
+        return ran.stdout
+
+    def status(self) -> dict[str, Any]:
+        (host,) = json.loads(self.ask("status", "--format", "json"))["hosts"]
+        return dict(host)
+
+    def live(self) -> None:
+        """Wait until it runs and its link is live."""
+
+        def is_live() -> bool:
+            ran = subprocess.run(
+                [*self._command("status"), "--format", "json"],
+                env=self.environment, capture_output=True, text=True, timeout=60, check=False,
+            )  # fmt: skip
+            return ran.returncode == 0 and '"state": "live"' in ran.stdout
+
+        until(is_live, 20)
+
+    def docker(self, *words: str, given: bytes = b"") -> bytes:
+        """The docker command, by the environment that we print for it."""
+        extra = json.loads(self.ask("env", "--format", "json"))
+        ran = subprocess.run(
+            [need("docker"), *words], env={**self.environment, **extra}, input=given,
+            capture_output=True, timeout=60, check=False,
+        )  # fmt: skip
+        assert ran.returncode == 0, ran.stderr.decode()
+        return ran.stdout
+
+    def end(self) -> str:
+        """End it as a person would; what it logged."""
+        assert self.process
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        _, log = self.process.communicate(timeout=10)
+        assert time.monotonic() - began < 2
+        assert self.process.returncode == 0, log
+        assert "Traceback" not in log
+        return log
+
+
+@pytest.fixture(params=["asyncssh", "openssh"])
+def whole(
+    request: pytest.FixtureRequest,
+    lab_docker: Dockerd,  # noqa: F811
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Whole]:
+    need("docker")
+    # Short: the path of a Unix socket has at most 107 bytes.
+    folder = tmp_path_factory.mktemp("w")
+    with remote_host(engine=lab_docker) as host, entered(host.client):
+        made = Whole(host, folder)
+        made.start("--transport", request.param)
+        try:
+            yield made
+        finally:
+            if made.process and made.process.poll() is None:
+                made.process.kill()
+                made.process.communicate()
+            lab_docker.clear()
+
+
+def heard(port: int) -> bytes:
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        data = b""
+        while more := connection.recv(100):
+            data += more
+        return data
+
+
+def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+    limit = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_a_published_port_is_reached_and_let_go_at_the_end(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    lab_docker.run("early", ports={"80/tcp": 8080}, command=HELLO)
+    whole.ask("wait", "8080", "--timeout", "20")
+    assert heard(8080) == b"hello\n"
+    lab_docker.run("late", ports={"80/tcp": 8081}, command=HELLO)
+    whole.ask("wait", "late")
+    assert heard(8081) == b"hello\n"
+    status = whole.status()
+    assert status["state"] == "live"
+    assert {f["local"]: f["container"] for f in status["forwards"]} == {
+        "127.0.0.1:8080": "early",
+        "127.0.0.1:8081": "late",
+    }
+    lab_docker.remove("late")
+    until(lambda: [f["container"] for f in whole.status()["forwards"]] == ["early"])
+    assert "healthy" in whole.ask("diagnose")
+    log = whole.end()
+    assert "forward_opened" in log
+    with pytest.raises(ConnectionRefusedError):
+        heard(8080)
+    assert whole.host.logins() == 1
+
+
+def test_a_cut_of_the_link_refuses_nobody(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    lab_docker.run("web", ports={"80/tcp": 8080}, command=HELLO)
+    whole.ask("wait", "8080", "--timeout", "20")
+    for _ in range(3):
+        assert whole.host.kill_sessions() > 0
+        assert heard(8080) == b"hello\n"
+    assert b"web" in whole.docker("ps")
+    until(lambda: whole.status()["state"] == "live")
+    assert whole.status()["last_drop"]["pattern"] == "network_interruption"
+    assert "network interruption" in whole.ask("diagnose", code=1)
+
+
+def test_the_docker_command_works_as_if_the_remote_were_here(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    lab_docker.run("tool")
+    whole.live()
+    assert b"tool" in whole.docker("ps")
+    # Input that ends while the output is still to come passes through a hijacked connection.
+    sort = ("exec", "-i", "tool", "/bin/busybox", "sort", "-r")
+    assert whole.docker(*sort, given=b"a\nb\nc\n") == b"c\nb\na\n"
+    count = ("run", "-i", "--rm", IMAGE, "/bin/busybox", "wc", "-c")
+    assert whole.docker(*count, given=b"x" * 3_000_000).strip() == b"3000000"
+
+
+def test_the_docker_command_is_held_while_the_link_is_away(whole: Whole) -> None:
+    whole.live()
+    whole.host.stop()
+    whole.host.kill_sessions()
+    until(lambda: whole.status()["state"] == "backoff")
+    extra = json.loads(whole.ask("env", "--format", "json"))
+    asking = subprocess.Popen(
+        [need("docker"), "version", "--format", "{{.Server.Version}}"],
+        env={**whole.environment, **extra}, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    time.sleep(0.5)
+    assert asking.poll() is None
+    whole.host.start()
+    whole.ask("retry")
+    out, _ = asking.communicate(timeout=30)
+    assert asking.returncode == 0, out
+
+
+ECHO = """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.bind(("0.0.0.0", 53))
+while True:
+    s.sendto(*s.recvfrom(65535))
+"""
+
+
+def test_udp_is_relayed(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    made = lab_docker.run("dns", ports={"53/udp": 5353})
+    inside = lab_docker.call("GET", f"/containers/{made}/json")["State"]["Pid"]
+    enter = ["nsenter", f"--net=/proc/{inside}/ns/net", sys.executable, "-c", ECHO]
+    echo = subprocess.Popen(enter)
+    try:
+        whole.ask("wait", "5353", "--timeout", "20")
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(0.5)
+            client.connect(("127.0.0.1", 5353))
+            for _ in range(20):
+                client.send(b"who?")
+                try:
+                    assert client.recv(100) == b"who?"
+                    return
+                except (TimeoutError, ConnectionRefusedError):
+                    continue
+        raise AssertionError(whole.ask("status"))
+    finally:
+        echo.kill()
+        echo.wait()
