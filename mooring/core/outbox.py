@@ -61,8 +61,9 @@ class Outbox:
 
     A new snapshot takes the *place* of a waiting one of the same subject, and with it the run
     marks of the one that it replaces: the newest snapshot says all that the older one said, and
-    what was queued behind the older one is still delivered after it. The report that is being
-    delivered is not replaced. So at most two reports per subject are kept, whatever happens, and
+    what was queued behind the older one is still delivered after it. If a report of its own run
+    waits behind that place it goes to the end instead, so that a run's last report never overtakes
+    its first. The report that is being delivered is not replaced. So at most two reports per subject are kept, whatever happens, and
     beyond ``max_subjects`` subjects the oldest report is dropped with a warning.
 
     The methods touch the disk and may be called from any thread.
@@ -119,15 +120,26 @@ class Outbox:
                     f"keeping the {subject} report",
                     f"it has {len(data)} bytes and a server takes at most {MAX_BYTES}",
                 )
-            path = old.path if old else self.folder / f"{report.number:016d}.json"
+            in_place = old is not None and not self._waits_behind(old, run)
+            path = self.folder / f"{report.number:016d}.json"
+            if old and in_place:
+                path = old.path
             waiting = Waiting(path, subject, report.number, marks)
             _write(path, data)
-            if old:
+            if old and in_place:
                 self._waiting[self._waiting.index(old)] = waiting
-            else:
-                self._waiting.append(waiting)
-                self._bound()
+                return report
+            self._waiting.append(waiting)
+            if old:
+                self._waiting.remove(old)
+                old.path.unlink(missing_ok=True)
+            self._bound()
             return report
+
+    def _waits_behind(self, old: Waiting, run: RunMark | None) -> bool:
+        """Whether a report of ``run`` would be delivered after one in the place of ``old``."""
+        behind = self._waiting[self._waiting.index(old) + 1 :]
+        return run is not None and any(m.id == run.id for later in behind for m in later.runs)
 
     def take(self) -> Waiting | None:
         """The report to deliver next; it stays until ``done`` or ``refuse``."""

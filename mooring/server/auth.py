@@ -134,7 +134,10 @@ async def key_principal(
     """Whose key it is, and whether its use is worth noting. Raises ``Denied``."""
     row = await keys.by_hash(connection, hash_secret(secret))
     if row is None:
-        raise Denied("no such key: make one with `mooring keys create` on the server's machine")
+        raise Denied(
+            "no such key: make one on the server's machine, with `mooring keys create` for a "
+            "person or a program, with `mooring keys create --agent` for an agent"
+        )
     called = f"the key {row['name']!r} (mooring_{row['prefix']}_…)"
     if row["revoked_at"] is not None:
         raise Denied(f"{called} was revoked: make another with `mooring keys create`")

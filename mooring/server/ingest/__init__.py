@@ -133,7 +133,7 @@ async def _move_run(visit: Visit, mark: RunMark, counts: dict[str, int]) -> None
         visit.tell(Entity.RUN, Operation.CHANGED, mark.id, _title(visit))
     if mark.final:
         elapsed = round((visit.now - started_at) * 1000)
-        visit.outcome.log("run_complete", elapsed_ms=elapsed, **stored["summary"])
+        visit.outcome.log("run_complete", run=mark.id, elapsed_ms=elapsed, **stored["summary"])
 
 
 def _title(visit: Visit) -> str:
