@@ -63,8 +63,9 @@ class Outbox:
     marks of the one that it replaces: the newest snapshot says all that the older one said, and
     what was queued behind the older one is still delivered after it. If a report of its own run
     waits behind that place it goes to the end instead, so that a run's last report never overtakes
-    its first. The report that is being delivered is not replaced. So at most two reports per subject are kept, whatever happens, and
-    beyond ``max_subjects`` subjects the oldest report is dropped with a warning.
+    its first. The report that is being delivered is not replaced. So at most two reports per
+    subject are kept, whatever happens, and beyond ``max_subjects`` subjects the oldest report is
+    dropped with a warning.
 
     The methods touch the disk and may be called from any thread.
     """
