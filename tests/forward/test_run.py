@@ -122,6 +122,7 @@ async def test_a_container_that_starts_is_forwarded_by_its_event(lab: Lab) -> No
 
 
 async def test_the_port_of_a_container_that_stopped_is_let_go_after_a_moment(lab: Lab) -> None:
+    lab.settings = replace(lab.settings, pace=replace(QUICK, linger=0.6))
     port = lab.publish("web")
     await lab.live()
     lab.engine.stop("web")
