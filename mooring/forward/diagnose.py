@@ -140,7 +140,8 @@ def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:
         by_pattern.setdefault(_SPEAKS_FOR.get(record.ended_by, Pattern.UNKNOWN), []).append(record)
     pattern, its = max(by_pattern.items(), key=lambda found: (len(found[1]), _ended(found[1][-1])))
     worst = max(its, key=lambda r: r.consecutive_failures)
-    evidence = [f"of the last {len(records)} event streams {len(its)} ended so: {_words(its[-1])}"]
+    number = f"{len(its)} of {len(records)} event streams that ended in the last hour"
+    evidence = [f"{number} ended so: {_words(its[-1])}"]
     if worst.consecutive_failures > 1:
         evidence.append(f"up to {worst.consecutive_failures} failures in a row")
     idle = sorted(r.idle_ms for r in its)[len(its) // 2] / 1000

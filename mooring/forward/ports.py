@@ -53,6 +53,8 @@ class Ports:
         self.tunnels = tunnels
         self.containers: tuple[Container, ...] = ()
         """As they were listed last."""
+        self.flaps = 0
+        """How often a container came back to a port that had just lost it."""
         self.rules = rules
         self._keep = keep
         self._seat = seat
@@ -123,6 +125,7 @@ class Ports:
         for place, want in self.tunnels.actual.items():
             if place not in places:
                 self._leaving.setdefault(place, (want, now))
+        self.flaps += len(self._leaving.keys() & places)
         self._leaving = {
             place: (want, since)
             for place, (want, since) in self._leaving.items()

@@ -199,6 +199,7 @@ class Site:
                     "link": remote.condition.counts,
                     "connections": remote.tunnels.counts,
                     "held": remote.tunnels.held,
+                    "flaps": remote.ports.flaps,
                 }
                 for remote in self._chosen(asked)
             }

@@ -21,7 +21,9 @@ import structlog
 import yaml
 
 from mooring.cli import main
+from mooring.cli.forward import app as forward_app
 from mooring.cli.forward.logfile import BoundedLog
+from mooring.cli.forward.options import COMMANDS
 from mooring.core.tasks import Tasks
 from mooring.model.forward import LinkState
 from tests.forward.fakes import Engine, free_port, hear, program, until
@@ -168,6 +170,10 @@ def test_a_command_that_was_misspelt_is_not_taken_for_a_host(mooring: Mooring) -
     ran = mooring("stauts")
     assert ran.code == 2
     assert "did you mean: mooring forward status?" in ran.err
+
+
+def test_every_command_is_known_to_who_looks_for_misspelt_ones() -> None:
+    assert {name for name in forward_app if not name.startswith("-")} == set(COMMANDS)
 
 
 def test_a_context_that_does_not_lead_over_ssh_is_told(mooring: Mooring, home: Path) -> None:

@@ -11,7 +11,7 @@ import itertools
 import json
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -250,13 +250,7 @@ class Engine:
 
     def start(self, name: str, *ports: int | dict[str, Any], **more: Any) -> Running:
         """Start a container that publishes these ports (or says this of them itself)."""
-        published = [
-            {"IP": "0.0.0.0", "PrivatePort": p, "PublicPort": p, "Type": "tcp"}
-            if isinstance(p, int)
-            else p
-            for p in ports
-        ]
-        made = Running(f"{next(self._numbers):064x}", name, published, **more)
+        made = Running(f"{next(self._numbers):064x}", name, _published(ports), **more)
         self.containers[name] = made
         self._tell("start", made)
         return made
@@ -265,12 +259,24 @@ class Engine:
         gone = self.containers.pop(name)
         self._tell("die", gone)
 
-    def _tell(self, action: str, about: Running) -> None:
+    def rename(self, name: str, new: str) -> None:
+        renamed = self.containers.pop(name)
+        renamed.name = new
+        self.containers[new] = renamed
+        self._tell("rename", renamed)
+
+    def connect(self, name: str, *ports: int) -> None:
+        """Connect a container to a network, by which it publishes these ports from now on."""
+        container = self.containers[name]
+        container.ports = _published(ports)
+        self._tell("connect", container, "network")
+
+    def _tell(self, action: str, about: Running, kind: str = "container") -> None:
         if self.mute:
             return
         at = 1_700_000_000_000_000_000 + len(self._events)
         actor = {"ID": about.id, "Attributes": {"name": about.name}}
-        event = {"Type": "container", "Action": action, "Actor": actor, "timeNano": at}
+        event = {"Type": kind, "Action": action, "Actor": actor, "timeNano": at}
         self._events.append((at, json.dumps(event).encode() + b"\n"))
         self._news.set()
         self._news = asyncio.Event()
@@ -326,6 +332,15 @@ async def _abort(writers: set[asyncio.StreamWriter]) -> None:
         writer.transport.abort()
     for _ in range(5):
         await asyncio.sleep(0)
+
+
+def _published(ports: Iterable[int | dict[str, Any]]) -> list[dict[str, Any]]:
+    return [
+        {"IP": "0.0.0.0", "PrivatePort": p, "PublicPort": p, "Type": "tcp"}
+        if isinstance(p, int)
+        else p
+        for p in ports
+    ]
 
 
 def _shown(c: Running) -> dict[str, Any]:

@@ -61,7 +61,7 @@ def test_what_happened_most_often_is_named_and_the_rest_mentioned() -> None:
     found = diagnose(records, FINE)
     assert found.pattern is Pattern.STALE_LINK
     assert found.evidence == (
-        "of the last 3 event streams 2 ended so: link silent",
+        "2 of 3 event streams that ended in the last hour ended so: link silent",
         "1 ended otherwise: eof (broke off)",
     )
 

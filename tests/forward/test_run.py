@@ -122,6 +122,7 @@ async def test_a_container_that_starts_is_forwarded_by_its_event(lab: Lab) -> No
 
 
 async def test_the_port_of_a_container_that_stopped_is_let_go_after_a_moment(lab: Lab) -> None:
+    lab.settings = replace(lab.settings, pace=replace(QUICK, linger=0.6))
     port = lab.publish("web")
     await lab.live()
     lab.engine.stop("web")
@@ -138,13 +139,35 @@ async def test_a_container_that_crashes_and_restarts_at_once_keeps_its_port(lab:
     before = lab.remote.tunnels.listeners
     for _ in range(3):
         lab.engine.stop("web")
-        await asyncio.sleep(0.05)
+        await until(lambda: lab.forwards()[port].state is ForwardState.LINGERING)
         lab.engine.start("web", port)
-    await asyncio.sleep(0.3)
-    assert lab.forwards()[port].state is ForwardState.LISTENING
+        await until(lambda: lab.forwards()[port].state is ForwardState.LISTENING)
     assert {k: v.socket for k, v in lab.remote.tunnels.listeners.items()} == {
         k: v.socket for k, v in before.items()
     }
+    assert lab.remote.ports.flaps == 3
+
+
+async def test_a_container_that_is_renamed_or_paused_keeps_its_port(lab: Lab) -> None:
+    port = lab.publish("web")
+    await lab.live()
+    before = lab.remote.tunnels.listeners
+    lab.engine.containers["web"].state = "paused"
+    lab.engine.rename("web", "site")
+    await until(lambda: lab.forwards()[port].container == "site")
+    assert [x.socket for x in lab.remote.tunnels.listeners.values()] == [
+        x.socket for x in before.values()
+    ]
+    assert await hear(port) == "web"
+
+
+async def test_a_port_that_is_published_when_a_network_is_connected_is_forwarded(lab: Lab) -> None:
+    lab.engine.start("web")
+    await lab.live()
+    port = free_port()
+    lab.engine.connect("web", port)
+    await lab.listening(port)
+    assert lab.remote.condition.counts.drift == 0
 
 
 async def test_a_port_that_another_container_takes_over_leads_to_it_at_once(lab: Lab) -> None:

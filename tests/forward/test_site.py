@@ -300,3 +300,4 @@ async def test_what_was_counted_is_told_for_the_metrics(lab: Lab) -> None:
     counts = (await lab.ask("counts"))["ssh://a"]
     assert counts["link"]["drift"] == 0
     assert counts["connections"] == {"waited": 0, "failed": 0}
+    assert (counts["held"], counts["flaps"]) == (0, 0)

@@ -8,17 +8,32 @@ from __future__ import annotations
 
 from cyclopts import App
 
-from mooring.cli.forward.options import COMMANDS
-from mooring.cli.forward.run import run as _run
+from mooring.cli.forward import (
+    diagnose,
+    doctor,
+    env,
+    explain,
+    history,
+    retry,
+    run,
+    service,
+    status,
+    wait,
+)
 
 app = App(
     name="forward",
     help="Every port that a remote Docker host publishes, on localhost, always. "
     "`mooring forward ssh://USER@HOST` is short for `mooring forward run ssh://USER@HOST`.",
 )
-app.command(_run, name="run")
-for _name in COMMANDS:
-    if _name not in ("run", "service"):
-        app.command(f"mooring.cli.forward.{_name}:{_name}")
-app.command("mooring.cli.forward.service:app", name="service")
-app.default(_run)
+app.command(run.run)
+app.command(status.status)
+app.command(wait.wait)
+app.command(explain.explain)
+app.command(diagnose.diagnose)
+app.command(history.history)
+app.command(retry.retry)
+app.command(env.env)
+app.command(doctor.doctor)
+app.command(service.app)
+app.default(run.run)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from pathlib import Path
@@ -74,6 +75,9 @@ def _watch(folder: Path, form: str) -> None:
             time.sleep(EVERY)
     except KeyboardInterrupt:
         return
+    except BrokenPipeError:
+        # Whoever read it has had enough; nor shall the interpreter try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _shown(found: list[RemoteHost]) -> RenderableType:
