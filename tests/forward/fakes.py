@@ -361,7 +361,7 @@ async def _send(writer: asyncio.StreamWriter, body: bytes, status: str = "200 OK
     await writer.drain()
 
 
-async def until(true: Any, what: str = "", seconds: float = 3.0) -> None:
+async def until(true: Any, what: str = "", seconds: float = 15.0) -> None:
     """Wait until something is so; fails after ``seconds``."""
     try:
         async with asyncio.timeout(seconds):
