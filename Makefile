@@ -43,7 +43,7 @@ test-link: parts .make/dev .make/project ## forward on a real sshd whose link is
 .PHONY: check
 check: .make/dev lint types contracts ## what runs within a minute: no real parts, no browser
 	@if [ -d web/node_modules ]; then tools/with_node npm run --silent test; fi
-	@$(python) -m pytest -q -m "not real and not slow and not e2e and not link" $(PYTEST)
+	@tools/quick_tests $(PYTEST)
 
 .PHONY: lint
 lint: .make/dev ## ruff: rules and format; changes nothing

@@ -167,7 +167,8 @@ async def test_a_wrong_an_expired_and_a_revoked_key_are_told_apart(world: World)
         texts[name] = answer.json()["detail"]
     prefix = expired.split("_")[1]
     assert texts == {
-        "wrong": "no such key: make one with `mooring keys create` on the server's machine",
+        "wrong": "no such key: make one on the server's machine, with `mooring keys create` for a "
+        "person or a program, with `mooring keys create --agent` for an agent",
         "expired": f"the key 'old' (mooring_{prefix}_…) has expired: "
         "make another with `mooring keys create`",
         "revoked": f"the key 'lost' (mooring_{row['prefix']}_…) was revoked: "
