@@ -42,7 +42,6 @@ test-link: parts .make/dev .make/project ## forward on a real sshd whose link is
 
 .PHONY: check
 check: .make/dev lint types contracts ## what runs within a minute: no real parts, no browser
-	@if [ -d web/node_modules ]; then tools/with_node npm run --silent test; fi
 	@tools/quick_tests $(PYTEST)
 
 .PHONY: lint
