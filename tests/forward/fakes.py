@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ class Host:
         """What connecting raises."""
         self.denies = False
         """The user may not use Docker's socket."""
-        self.path = os.environ["PATH"]
+        self.path = f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"
         """Where its programs are."""
 
     async def connect(self, address: Address, options: Options) -> Link:

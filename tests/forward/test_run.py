@@ -26,7 +26,7 @@ from tests.forward.fakes import Engine, Host, free_port, hear, program, until
 QUICK = Pace(
     ping_every=0.1,
     probe=0.15,
-    list_every=0.3,
+    list_every=0.2,
     list_within=1.0,
     conflict_every=0.1,
     linger=0.15,
@@ -183,7 +183,7 @@ async def test_a_port_that_another_container_takes_over_leads_to_it_at_once(lab:
 async def test_in_quiet_one_link_and_one_stream_carry_everything(lab: Lab) -> None:
     lab.publish("web")
     await lab.live()
-    await asyncio.sleep(0.7)
+    await asyncio.sleep(0.45)
     assert len(lab.host.links) == 1
     assert lab.engine.streams == 1
     assert lab.remote.condition.counts.drift == 0
