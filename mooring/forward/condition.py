@@ -105,12 +105,13 @@ class Condition:
     def count(self, pattern: Pattern) -> None:
         self.counts.outages[pattern] = self.counts.outages.get(pattern, 0) + 1
 
-    def record(self, stream: Stream) -> None:
-        """A stream of events is over."""
+    def record(self, stream: Stream) -> int:
+        """A stream of events is over; answers how many in a row have ended uncleanly."""
         record = stream.record(self._unclean)
         self._unclean = record.consecutive_failures
         self._keep.record(record)
         log.info("events_ended", host=self.host, ended_by=record.ended_by, events=record.events)
+        return self._unclean
 
     def look(self) -> Look:
         """What a diagnosis knows without trying anything."""

@@ -91,7 +91,6 @@ _SPEAKS_FOR = {
     "eof": Pattern.DOCKER_SILENT,
     # It took too long once, and then everything answered.
     "ping_failed": Pattern.NETWORK,
-    "suspected": Pattern.NETWORK,
     "blocked": Pattern.AUTHENTICATION,
 }
 

@@ -76,19 +76,24 @@ def _state(folder: Path) -> Check:
 
 
 def _files() -> Check:
+    """The hard limit counts: up to it we raise our own."""
     name = "open files"
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != resource.RLIM_INFINITY and soft < 1024:
-        most = "unlimited" if hard == resource.RLIM_INFINITY else hard
-        remedy = f"raise it: ulimit -n {min(hard, ENOUGH_FILES)} (the system allows {most})"
-        return wrong(name, f"{soft} at most: too few for a hundred forwards in use", remedy)
-    if soft != resource.RLIM_INFINITY and soft < ENOUGH_FILES:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most == resource.RLIM_INFINITY:
+        return fine(name, "unlimited")
+    if most < 1024:
+        return wrong(
+            name,
+            f"{most} at most: too few for a hundred forwards in use",
+            "raise the hard limit in /etc/security/limits.conf",
+        )
+    if most < ENOUGH_FILES:
         return care(
             name,
-            f"{soft} at most: some {soft // 2} connections at once",
-            f"for more: ulimit -n {ENOUGH_FILES}, in a unit LimitNOFILE={ENOUGH_FILES}",
+            f"{most} at most: some {most // 2} connections at once",
+            f"for more: LimitNOFILE={ENOUGH_FILES} in a unit, or /etc/security/limits.conf",
         )
-    return fine(name, "unlimited" if soft == resource.RLIM_INFINITY else f"{soft} at most")
+    return fine(name, f"{most} at most")
 
 
 def _low_ports() -> Check:

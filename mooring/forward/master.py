@@ -33,30 +33,33 @@ _SAID = 100
 """Lines of its standard error that are kept."""
 _LONGEST = 500
 """Letters of a line that are kept."""
+_LONGEST_BASE = 50
 _LAST_WORDS_WITHIN = 0.1
 _PIECE = 4096
 _POLL = 0.01
 _END_WITHIN = 1.0
 
+# For the connection to the host itself, and not for those to its jump hosts.
+_OWN = (
+    "ClearAllForwardings=yes",
+    "ControlPersist=no",
+    "EscapeChar=none",
+    "ExitOnForwardFailure=no",
+    "PermitLocalCommand=no",
+    "RemoteCommand=none",
+    "RequestTTY=no",
+    "Tunnel=no",
+)
 # What comes before the user's own configuration, and what comes after it: the first value wins.
-_OURS = """\
+_FIRST = """\
 BatchMode yes
-ClearAllForwardings yes
-ControlMaster yes
-ControlPersist no
-EscapeChar none
-ExitOnForwardFailure no
 ForwardAgent no
 ForwardX11 no
 LogLevel INFO
-PermitLocalCommand no
-RemoteCommand none
-RequestTTY no
 ServerAliveCountMax 2
 StrictHostKeyChecking yes
-Tunnel no
 """
-_AFTER = """
+_LAST = """
 Match all
 Ciphers ^aes128-gcm@openssh.com,aes256-gcm@openssh.com
 """
@@ -240,13 +243,15 @@ async def start(address: Address, options: Options) -> Master:
     if program is None:
         raise Blocked(attempted, "there is no program ssh here", "install OpenSSH's client")
     await sweep()
-    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-"))
+    folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=_base()))
     master = Master(address, folder)
     try:
         config = folder / "config"
         config.write_text(_config(options))
         command = [*_tied(), program, "-F", str(config), "-M", "-N", "-a", "-x"]
         command += ["-S", str(folder / "control")]
+        for option in _OWN:
+            command += ["-o", option]
         if address.port is not None:
             command += ["-p", str(address.port)]
         if address.user is not None:
@@ -288,7 +293,7 @@ def _config(options: Options) -> str:
     usual = (Path("~/.ssh/config").expanduser(), Path("/etc/ssh/ssh_config"))
     included = (options.config,) if options.config is not None else usual
     lines += [f"Match all\nInclude {_quoted(path)}" for path in included]
-    return _OURS + "\n".join(lines) + _AFTER
+    return _FIRST + "\n".join(lines) + _LAST
 
 
 def _quoted(path: Path) -> str:
@@ -301,6 +306,12 @@ def _tied() -> list[str]:
         return []
     tie = [sys.executable, "-I", "-S", "-c", _TIED]
     return [*tie, str(os.getpid()), str(int(signal.SIGKILL))]
+
+
+def _base() -> str:
+    """Where the control socket lies: its path, with 17 letters of ssh's own, has at most 103."""
+    usual = tempfile.gettempdir()
+    return usual if len(os.fsencode(usual)) <= _LONGEST_BASE else "/tmp"  # noqa: S108
 
 
 async def sweep() -> None:
@@ -320,7 +331,7 @@ async def sweep() -> None:
 def _left_behind() -> list[Path]:
     """Folders of our user that are named by a process that is dead."""
     found = []
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*-*"):
+    for folder in Path(_base()).glob(f"{PREFIX}*-*"):
         owner = folder.name.removeprefix(PREFIX).partition("-")[0]
         with contextlib.suppress(OSError):
             ours = folder.stat().st_uid == os.getuid()

@@ -176,9 +176,12 @@ class Remote:
                     stream.ended("stop", clean=True)
                     raise
                 finally:
-                    self.condition.record(stream)
+                    failures = self.condition.record(stream)
                 if fault:
                     await self._wait_for_docker(link, docker, fault)
+                elif failures:
+                    # Docker answers, and still the stream or the list fails: not at full speed.
+                    await self._pause(lives.BACKOFF.delay(failures - 1, random.random))
                 # Whoever found the link hanging tries it once more.
                 self._gate.open(link)
 
@@ -197,6 +200,9 @@ class Remote:
                 docker.ping(), self._still_there(link), return_exceptions=True
             )
             if isinstance(ping, float):
+                if stream.ended_by == "suspected":
+                    # Only what somebody wanted to reach there does not answer.
+                    stream.ended("suspected", clean=True)
                 return None
         if gone.done():
             stream.ended("link_lost", gone.result())

@@ -96,11 +96,19 @@ class Transport(Protocol):
     """One SSH connection. Every method but ``close`` raises ``Lost`` when it is gone."""
 
     async def run(self, command: str, *, deadline: float) -> Ran:
-        """Run a command on the remote host. Also raises ``Refused``."""
+        """Run a command on the remote host. Also raises ``Refused``.
+
+        One that does not end within ``deadline`` seconds is ``Lost`` too, and so is the link
+        that it ran over, as far as one can tell.
+        """
         ...
 
     async def open_unix(self, path: str) -> Stream:
-        """A stream to a Unix socket of the remote host. Also raises ``Refused``."""
+        """A stream to a Unix socket of the remote host. Also raises ``Refused``.
+
+        For a path that was reached before, the first read may be what finds out that it is
+        refused: ConnectionRefusedError.
+        """
         ...
 
     async def open_process(self, command: str) -> Stream:
@@ -113,7 +121,8 @@ class Transport(Protocol):
         Takes the socket over and closes it, except when it raises: ``Lost`` before anything was
         carried (so that the caller may hold the client and try the next link), ``Refused`` when
         the remote side refuses. Half-closes pass both ways; a side that does not read stops the
-        other, with bounded memory.
+        other, with bounded memory. A link that dies in the middle resets the client. Of ``tally``
+        only the bytes are touched.
         """
         ...
 

@@ -104,9 +104,9 @@ class Tunnels:
 
     async def apply(self, plan: Plan) -> dict[Place, str]:
         """Close, retarget, open. Answers the places that could not be opened, and why."""
+        await self._close(plan.close)
         if self._closed:
             return {}
-        await self._close(plan.close)
         for want in plan.retarget:
             listener = self._listeners[want.place]
             old, listener.want = listener.want.target, want
@@ -168,7 +168,7 @@ class Tunnels:
         )
 
     async def _close(self, places: tuple[Place, ...]) -> None:
-        listeners = [self._listeners.pop(place) for place in places]
+        listeners = [self._listeners.pop(place) for place in places if place in self._listeners]
         tasks = [listener.task for listener in listeners if listener.task]
         for task in tasks:
             task.cancel()
@@ -211,6 +211,7 @@ class Tunnels:
                 link, after = await self._wait(after, patience)
                 try:
                     await link.carry(client, listener.want.target, listener.tally)
+                    listener.tally.detail = ""
                     return
                 except Lost as error:
                     self._trouble(str(error))

@@ -79,9 +79,12 @@ while 1:
 
 
 def far_command() -> str:
-    """The remote command that relays frames on its standard streams."""
+    """The remote command that relays frames on its standard streams.
+
+    Apart from whatever the user's Python has been told to load: it needs none of it.
+    """
     code = base64.b64encode(_FAR.encode()).decode()
-    return f"exec python3 -u -c \"import base64;exec(base64.b64decode('{code}'))\""
+    return f"exec python3 -ISu -c \"import base64;exec(base64.b64decode('{code}'))\""
 
 
 @dataclass(eq=False, slots=True)

@@ -30,12 +30,13 @@ def _asleep() -> float:
 
 async def another_network() -> str:
     """Wait until this machine slept or has other addresses; answers which, in words."""
-    before, addresses = _asleep(), _addresses()
+    # In a thread: a machine with a thousand interfaces takes its time to tell.
+    before, addresses = _asleep(), await asyncio.to_thread(_addresses)
     while True:
         await asyncio.sleep(EVERY)
         if _asleep() - before > SLEPT:
             return "this machine slept"
-        if _addresses() != addresses:
+        if await asyncio.to_thread(_addresses) != addresses:
             return "this machine's addresses changed"
 
 

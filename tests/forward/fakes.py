@@ -11,6 +11,7 @@ import itertools
 import json
 import os
 import socket
+import sys
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,7 +72,7 @@ class Host:
         """What connecting raises."""
         self.denies = False
         """The user may not use Docker's socket."""
-        self.path = os.environ["PATH"]
+        self.path = f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"
         """Where its programs are."""
 
     async def connect(self, address: Address, options: Options) -> Link:
@@ -228,6 +229,8 @@ class Engine:
         """It accepts and does not answer, as a stopped daemon does."""
         self.mute = False
         """Events are lost."""
+        self.forbids = ""
+        """A part of paths that are answered with 403, as by a proxy before the socket."""
         self.listed = 0
         self.streams = 0
         self.asked_since: list[str | None] = []
@@ -297,7 +300,10 @@ class Engine:
             writer.close()
 
     async def _answer(self, path: str, writer: asyncio.StreamWriter) -> None:
-        if path == "/_ping":
+        if self.forbids and self.forbids in path:
+            self.listed += 1
+            await _send(writer, b'{"message":"not for you"}', "403 Forbidden")
+        elif path == "/_ping":
             await _send(writer, b"OK")
         elif path == "/version":
             await _send(writer, json.dumps({"Version": "20.10.24", "ApiVersion": "1.41"}).encode())

@@ -108,6 +108,7 @@ def served(handler: Handler) -> tuple[Handler, Callable[[], Awaitable[None]]]:
             going.discard(task)
 
     async def end() -> None:
+        await asyncio.sleep(0.01)  # for what was accepted at the last moment
         left = list(going)
         for task in left:
             task.cancel()
@@ -621,6 +622,7 @@ async def test_a_link_that_is_gone_is_lost_to_everyone_and_keeps_nobody_s_client
         assert call.accepted.fileno() >= 0
 
 
+@pytest.mark.slow
 async def test_a_frozen_link_loses_a_new_client_in_time_and_takes_nothing_from_it(
     host: RemoteHost, connect: Connect, tasks: Clients
 ) -> None:
@@ -650,6 +652,7 @@ async def test_a_frozen_link_loses_a_new_client_in_time_and_takes_nothing_from_i
         assert call.accepted.recv(10) == b"mine"
 
 
+@pytest.mark.slow
 async def test_a_target_that_is_slow_to_connect_is_no_reason_to_give_the_link_up(
     host: RemoteHost, tasks: Clients
 ) -> None:
@@ -736,6 +739,7 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount_of_memory(
         assert len(await calls[0].hear(1 << 20)) == 1 << 20
 
 
+@pytest.mark.slow
 async def test_a_remote_side_that_never_reads_stops_its_client(
     host: RemoteHost, connect: Connect, tasks: Clients
 ) -> None:
@@ -755,6 +759,31 @@ async def test_a_remote_side_that_never_reads_stops_its_client(
             assert sent < 100 << 20
         assert resident() - before < 40 << 20
         assert (await link.run("true", deadline=5)).status == 0
+
+
+async def test_a_link_that_is_stuck_stops_its_clients_before_much_waits(
+    host: RemoteHost, tasks: Clients
+) -> None:
+    async def swallow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1 << 20):
+            pass
+
+    async with server(host, swallow) as port, linked(by_asyncssh.connect, host) as link:
+        assert isinstance(link, by_asyncssh.Link)
+        calls = [Call(tasks, link, port) for _ in range(8)]
+        for call in calls:
+            await call.say(b"x")
+        await asyncio.sleep(0.2)
+        host.freeze_sessions()
+        flood = [tasks.start("flood", call.say(bytes(20 << 20))) for call in calls]
+        await asyncio.sleep(1)
+        assert not any(task.done() for task in flood)
+        wire = link._connection._transport
+        assert wire is not None
+        assert wire.get_write_buffer_size() < 1 << 20
+        host.thaw_sessions()
+        async with asyncio.timeout(20):
+            await asyncio.gather(*flood)
 
 
 def resident() -> int:
@@ -792,13 +821,7 @@ async def test_a_unix_socket_of_the_remote_host_is_a_stream(
 ) -> None:
     async with unix_server(host, echo) as path, linked(connect, host) as link:
         for _ in range(2):
-            reader, writer = await link.open_unix(path)
-            writer.write(b"hello")
-            await writer.drain()
-            assert await reader.read(100) == b"hello"
-            writer.write_eof()
-            assert await reader.read(100) == b""
-            writer.close()
+            await echoed(link, path)
 
 
 async def test_a_unix_socket_that_is_not_there_or_not_listened_at_is_refused(
@@ -817,8 +840,7 @@ async def test_a_unix_socket_that_was_there_and_is_gone_is_refused_too(
 ) -> None:
     async with linked(connect, host) as link:
         async with unix_server(host, echo) as path:
-            _, writer = await link.open_unix(path)
-            writer.close()
+            await echoed(link, path)
         with pytest.raises((Refused, ConnectionRefusedError)):
             await read_once(link, path)
 
@@ -893,8 +915,7 @@ async def test_an_account_without_sessions_still_forwards(
         await call.say(b"still")
         assert await call.hear(5) == b"still"
         async with unix_server(host, echo) as path:
-            _, writer = await link.open_unix(path)
-            writer.close()
+            await echoed(link, path)
 
 
 # --- the end of a link
@@ -911,6 +932,7 @@ async def test_a_killed_session_is_known_at_once_with_words(
         assert "clos" in await asyncio.wait_for(gone, 2)
 
 
+@pytest.mark.slow
 async def test_silence_is_known_after_two_missed_signs_of_life(
     host: RemoteHost, connect: Connect
 ) -> None:
@@ -962,6 +984,17 @@ async def linked_to(connect: Connect, where: Address, how: Options) -> AsyncIter
         yield link
     finally:
         await link.close()
+
+
+async def echoed(link: Transport, path: str) -> None:
+    """Say something to a socket, hear it, and end."""
+    reader, writer = await link.open_unix(path)
+    writer.write(b"hello")
+    await writer.drain()
+    assert await reader.read(100) == b"hello"
+    writer.write_eof()
+    assert await reader.read(100) == b""
+    writer.close()
 
 
 async def read_once(link: Transport, path: str) -> bytes:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,13 +50,14 @@ asyncio.run(main())
 
 
 @pytest.fixture(autouse=True)
-def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A place of its own for what masters leave: the path of a socket must be short."""
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
-    folder = tempfile.mkdtemp(prefix="moor-t", dir="/tmp")
-    monkeypatch.setattr(tempfile, "tempdir", folder)
-    monkeypatch.setenv("TMPDIR", folder)
+    with tempfile.TemporaryDirectory(prefix="moor-t", dir="/tmp") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        monkeypatch.setenv("TMPDIR", folder)
+        yield
 
 
 @pytest.fixture

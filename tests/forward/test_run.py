@@ -26,7 +26,7 @@ from tests.forward.fakes import Engine, Host, free_port, hear, program, until
 QUICK = Pace(
     ping_every=0.1,
     probe=0.15,
-    list_every=0.3,
+    list_every=0.2,
     list_within=1.0,
     conflict_every=0.1,
     linger=0.15,
@@ -128,7 +128,7 @@ async def test_the_port_of_a_container_that_stopped_is_let_go_after_a_moment(lab
     lab.engine.stop("web")
     await until(lambda: lab.forwards()[port].state is ForwardState.LINGERING)
     await lab.listening()
-    with pytest.raises(ConnectionRefusedError):
+    with pytest.raises(ConnectionError):
         await hear(port)
 
 
@@ -183,7 +183,7 @@ async def test_a_port_that_another_container_takes_over_leads_to_it_at_once(lab:
 async def test_in_quiet_one_link_and_one_stream_carry_everything(lab: Lab) -> None:
     lab.publish("web")
     await lab.live()
-    await asyncio.sleep(0.7)
+    await asyncio.sleep(0.45)
     assert len(lab.host.links) == 1
     assert lab.engine.streams == 1
     assert lab.remote.condition.counts.drift == 0
@@ -371,6 +371,35 @@ async def test_a_docker_that_is_not_there_yet_is_waited_for_over_one_link(lab: L
     await lab.engine.up()
     await lab.listening(port)
     assert len(lab.host.links) == 1
+
+
+@pytest.mark.parametrize("part", ["containers/json", "events"])
+async def test_a_docker_that_answers_and_forbids_what_is_needed_is_not_asked_at_full_speed(
+    lab: Lab, part: str
+) -> None:
+    lab.engine.forbids = part
+    lab.publish("web")
+    lab.go()
+    await until(lambda: "403" in lab.remote.status().detail)
+    before = lab.engine.listed
+    await asyncio.sleep(0.3)
+    assert lab.engine.listed - before <= 3
+    assert len(lab.host.links) == 1
+    lab.engine.forbids = ""
+    lab.remote.hurry.set()
+    await lab.state(LinkState.LIVE)
+
+
+async def test_a_target_that_does_not_answer_is_no_fault_of_the_link(lab: Lab) -> None:
+    port = lab.publish("web")
+    await lab.live()
+    for streams in range(2, 6):
+        lab.remote.tunnels._trouble("connecting to 10.0.0.9:80: no answer within 3 s")
+        await until(lambda n=streams: lab.engine.streams == n, seconds=1)
+        await lab.state(LinkState.LIVE)
+    assert len(lab.host.links) == 1
+    assert await hear(port) == "web"
+    assert (await lab.remote.diagnose()).pattern is Pattern.HEALTHY
 
 
 async def test_an_event_that_got_lost_is_found_by_the_next_list_and_counted(lab: Lab) -> None:

@@ -132,6 +132,20 @@ async def test_when_the_remote_side_refuses_only_that_client_is_reset(lab: Lab) 
     assert lab.troubles == []
 
 
+async def test_a_failure_is_forgotten_when_the_next_connection_passes(lab: Lab) -> None:
+    lab.live()
+    port = free_port()
+    one = lab.host.programs.pop(80)
+    await apply(lab, want(port))
+    with pytest.raises(ConnectionResetError):
+        await hear(port)
+    tally = lab.tunnels.listeners[want(port).place].tally
+    assert tally.detail
+    lab.host.programs[80] = one
+    assert await hear(port) == "one"
+    await until(lambda: not tally.detail)
+
+
 async def test_a_link_found_dead_is_told_of_and_the_client_served_by_the_next(lab: Lab) -> None:
     dead = lab.live()
     dead.kill()

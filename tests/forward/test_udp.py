@@ -166,7 +166,7 @@ async def test_a_client_is_served_over_the_next_link_too(lab: Lab, server: int) 
     lab.gate.shut()
     first.kill()
     lab.live()
-    assert (await client.ask(b"two", tries=5, within=0.5)).endswith(b" two")
+    assert (await client.ask(b"two", tries=15, within=0.2)).endswith(b" two")
     assert lab.tally(port).connections == 1
     client.close()
 
@@ -180,7 +180,7 @@ async def test_a_remote_program_that_ends_is_started_again_on_the_same_link(
     client = Client(port)
     await client.ask(b"one")
     link._streams[-1].transport.abort()
-    assert (await client.ask(b"two", tries=5, within=0.5)).endswith(b" two")
+    assert (await client.ask(b"two", tries=15, within=0.2)).endswith(b" two")
     assert len(link.ran) == 2
     client.close()
 
