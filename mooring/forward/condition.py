@@ -12,12 +12,12 @@ import structlog
 
 from mooring.core.errors import MooringError
 from mooring.forward import life as lives
-from mooring.forward.diagnose import Look, Pattern
+from mooring.forward.diagnose import Look
 from mooring.forward.keep import Keep
 from mooring.forward.life import Life
 from mooring.forward.news import News
 from mooring.forward.stream import Stream
-from mooring.model.forward import Drop, Forward, LinkState, Moment, RemoteHost
+from mooring.model.forward import Drop, Forward, LinkState, Moment, Pattern, RemoteHost
 
 log = structlog.get_logger(__name__)
 

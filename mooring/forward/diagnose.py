@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from mooring.model.forward import LinkState, StreamRecord
+from mooring.model.forward import Diagnosis, LinkState, Pattern, StreamRecord
 
 RECENT = 20
 """How many of the last streams are looked at."""
 LATELY = 3600.0
 """Seconds after which a stream's end is no news while all is well."""
-
-
-class Pattern(StrEnum):
-    HEALTHY = "healthy"
-    STALE_LINK = "stale_link"
-    """The connection was there and nothing came through it any more."""
-    DOCKER_SILENT = "docker_not_answering"
-    NETWORK = "network_interruption"
-    AUTHENTICATION = "authentication"
-    UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +28,6 @@ class Look:
     docker_detail: str = ""
     now: float = 0.0
     """Seconds since the epoch."""
-
-
-@dataclass(frozen=True, slots=True)
-class Diagnosis:
-    pattern: Pattern
-    evidence: tuple[str, ...]
-    advice: tuple[str, ...]
 
 
 _ADVICE = {

@@ -20,7 +20,7 @@ from mooring.core.tasks import Tasks
 from mooring.forward import life as lives
 from mooring.forward.address import Address
 from mooring.forward.condition import Condition
-from mooring.forward.diagnose import Diagnosis, Look, Pattern, diagnose
+from mooring.forward.diagnose import Look, diagnose
 from mooring.forward.keep import Keep
 from mooring.forward.news import News
 from mooring.forward.ports import Ports
@@ -33,7 +33,7 @@ from mooring.forward.tunnels import Limits, Tunnels
 from mooring.forward.wanted import Rules
 from mooring.forward.watch import Docker, Pace, Watch
 from mooring.model.container import EngineState
-from mooring.model.forward import LinkState, RemoteHost
+from mooring.model.forward import Diagnosis, LinkState, Pattern, RemoteHost
 
 log = structlog.get_logger(__name__)
 

@@ -157,7 +157,7 @@ class Drop:
 
 @dataclass(frozen=True, slots=True)
 class RemoteHost:
-    """One remote host as it is now: the body of a forwards report."""
+    """One remote host as it is now."""
 
     host: str
     state: LinkState
@@ -171,3 +171,79 @@ class RemoteHost:
     last_drop: Drop | None
     forwards: tuple[Forward, ...]
     detail: str = ""
+
+
+class Pattern(StrEnum):
+    """What is wrong with a link, as its streams and a look at it show (F7)."""
+
+    HEALTHY = "healthy"
+    STALE_LINK = "stale_link"
+    """The connection was there and nothing came through it any more."""
+    DOCKER_SILENT = "docker_not_answering"
+    NETWORK = "network_interruption"
+    AUTHENTICATION = "authentication"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    pattern: Pattern
+    evidence: tuple[str, ...]
+    advice: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How values spread: how many were at most each bound and above the one before."""
+
+    bounds: tuple[float, ...] = ()
+    """Growing; the last count is of the values above the last bound."""
+    counts: tuple[int, ...] = ()
+    """One more than there are bounds."""
+    total: float = 0.0
+    """The sum of the values."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """What has happened at one remote host since the program that forwards it was started."""
+
+    since: float
+    """When that was, in seconds since the epoch."""
+    outages: tuple[tuple[str, int], ...] = ()
+    """By pattern."""
+    away_s: float = 0.0
+    drift: int = 0
+    """Forwards that a list found changed and no event had told of: 0 if all is well."""
+    flaps: int = 0
+    connections: int = 0
+    held: int = 0
+    """Connections that found no link and waited for it."""
+    failed: int = 0
+    """Connections that were reset: refused there, held for too long, or one too many."""
+    bytes_in: int = 0
+    """From the remote host, where the transport lets us count."""
+    bytes_out: int = 0
+    listening: Spread = Spread()
+    """Seconds from a container's start event to its listening port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """All that a report says of one remote host."""
+
+    remote: RemoteHost
+    diagnosis: Diagnosis
+    totals: Totals
+    history: tuple[Moment, ...] = ()
+    """The last of it, oldest first; at most ``MAX_REPORTED_HISTORY``."""
+
+
+MAX_REPORTED_HISTORY = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Forwards:
+    """Every remote host that one program forwards: the body of a forwards report."""
+
+    remotes: tuple[Reported, ...]

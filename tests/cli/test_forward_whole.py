@@ -3,95 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
 from tests.lab.engine import IMAGE, Dockerd, lab_docker  # noqa: F401 (a fixture)
-from tests.lab.remote import RemoteHost, entered, remote_host
+from tests.lab.forwarding import HELLO, Whole, heard, until
+from tests.lab.remote import entered, remote_host
 from tests.parts import need
 
 pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.link]
-
-TOP = Path(__file__).parents[2]
-HELLO = ("nc", "-ll", "-p", "80", "-e", "/bin/busybox", "echo", "hello")
-
-
-class Whole:
-    """The program, run where the remote host can be reached from, and questions to it."""
-
-    def __init__(self, host: RemoteHost, folder: Path) -> None:
-        self.host = host
-        self.folder = folder
-        self.environment = {**os.environ, "PYTHONPATH": str(TOP), "HOME": str(folder)}
-        self.environment.pop("SSH_AUTH_SOCK", None)
-        self.process: subprocess.Popen[str] | None = None
-
-    def start(self, *more: str) -> None:
-        self.process = subprocess.Popen(
-            [*self._command("run"), self.host.url(), "--identity", str(self.host.key),
-             "--known-hosts", str(self.host.known_hosts), *more],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
-
-    def _command(self, name: str) -> list[str]:
-        return [
-            sys.executable, "-m", "mooring", "forward", name, "--state-dir",
-            str(self.folder / "state"),
-        ]  # fmt: skip
-
-    def ask(self, name: str, *more: str, code: int = 0) -> str:
-        ran = subprocess.run(
-            [*self._command(name), *more],
-            env=self.environment, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert ran.returncode == code, ran.stdout + ran.stderr
-        return ran.stdout
-
-    def status(self) -> dict[str, Any]:
-        (host,) = json.loads(self.ask("status", "--format", "json"))["hosts"]
-        return dict(host)
-
-    def live(self) -> None:
-        """Wait until it runs and its link is live."""
-
-        def is_live() -> bool:
-            ran = subprocess.run(
-                [*self._command("status"), "--format", "json"],
-                env=self.environment, capture_output=True, text=True, timeout=60, check=False,
-            )  # fmt: skip
-            return ran.returncode == 0 and '"state": "live"' in ran.stdout
-
-        until(is_live, 20)
-
-    def docker(self, *words: str, given: bytes = b"") -> bytes:
-        """The docker command, by the environment that we print for it."""
-        extra = json.loads(self.ask("env", "--format", "json"))
-        ran = subprocess.run(
-            [need("docker"), *words], env={**self.environment, **extra}, input=given,
-            capture_output=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert ran.returncode == 0, ran.stderr.decode()
-        return ran.stdout
-
-    def end(self) -> str:
-        """End it as a person would; what it logged."""
-        assert self.process
-        began = time.monotonic()
-        self.process.send_signal(signal.SIGTERM)
-        _, log = self.process.communicate(timeout=10)
-        assert time.monotonic() - began < 2
-        assert self.process.returncode == 0, log
-        assert "Traceback" not in log
-        return log
 
 
 @pytest.fixture(params=["asyncssh", "openssh"])
@@ -113,21 +38,6 @@ def whole(
                 made.process.kill()
                 made.process.communicate()
             lab_docker.clear()
-
-
-def heard(port: int) -> bytes:
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        data = b""
-        while more := connection.recv(100):
-            data += more
-        return data
-
-
-def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
-    limit = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.02)
 
 
 def test_a_published_port_is_reached_and_let_go_at_the_end(

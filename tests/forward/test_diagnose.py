@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from mooring.forward.diagnose import Look, Pattern, diagnose
-from mooring.model.forward import LinkState, StreamRecord
+from mooring.forward.diagnose import Look, diagnose
+from mooring.model.forward import LinkState, Pattern, StreamRecord
 
 NOW = 1_000_000.0
 FINE = Look(LinkState.LIVE, ssh_ms=3.0, docker_ms=1.0, now=NOW)

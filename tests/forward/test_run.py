@@ -13,14 +13,13 @@ import pytest
 
 from mooring.core.tasks import Tasks
 from mooring.forward.address import Address
-from mooring.forward.diagnose import Pattern
 from mooring.forward.keep import Keep
 from mooring.forward.run import Remote, Settings
 from mooring.forward.transport import Lost, Refused
 from mooring.forward.tunnels import Limits
 from mooring.forward.wanted import Rules
 from mooring.forward.watch import Pace
-from mooring.model.forward import Forward, ForwardState, LinkState
+from mooring.model.forward import Forward, ForwardState, LinkState, Pattern
 from tests.forward.fakes import Engine, Host, free_port, hear, program, until
 
 QUICK = Pace(

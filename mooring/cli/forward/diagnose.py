@@ -15,10 +15,10 @@ from mooring.cli.forward import tables
 from mooring.cli.forward.options import Format, HostName, StateDir, state_folder
 from mooring.forward import control, keep
 from mooring.forward.control import NotRunning
-from mooring.forward.diagnose import Look, Pattern
+from mooring.forward.diagnose import Look
 from mooring.forward.diagnose import diagnose as find
 from mooring.forward.explain import when
-from mooring.model.forward import LinkState, StreamRecord
+from mooring.model.forward import LinkState, Pattern, StreamRecord
 
 SHOWN = 10
 
