@@ -28,14 +28,22 @@ class Whole:
         self.folder = folder
         self.environment = {**os.environ, "PYTHONPATH": str(TOP), "HOME": str(folder)}
         self.environment.pop("SSH_AUTH_SOCK", None)
-        self.process: subprocess.Popen[str] | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self._log = folder / "log"
 
     def start(self, *more: str) -> None:
-        self.process = subprocess.Popen(
-            [*self._command("run"), self.host.url(), "--identity", str(self.host.key),
-             "--known-hosts", str(self.host.known_hosts), *more],
-            env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+        """Start it; may be started again after it has ended. Its log goes on in the same file."""
+        # To a file and not to a pipe, which would hold it up once it is full.
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(
+                [*self._command("run"), self.host.url(), "--identity", str(self.host.key),
+                 "--known-hosts", str(self.host.known_hosts), *more],
+                env=self.environment, stdout=log, stderr=log,
+            )  # fmt: skip
+
+    def log(self) -> str:
+        """What it has said so far, in all its runs."""
+        return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def _command(self, name: str) -> list[str]:
         return [
@@ -82,11 +90,23 @@ class Whole:
         assert self.process
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        _, log = self.process.communicate(timeout=10)
+        self.process.wait(10)
+        log = self.log()
         assert time.monotonic() - began < 2
         assert self.process.returncode == 0, log
         assert "Traceback" not in log
         return log
+
+    def stop(self) -> None:
+        """End it whatever it is doing; nothing is asserted."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
 
 def heard(port: int) -> bytes:

@@ -1,0 +1,1 @@
+"""What `bench/forward` measures, a module for each of its subcommands, and their lab."""
