@@ -21,8 +21,7 @@ from msgspec import Meta
 from mooring.core.errors import MooringError, why_os
 from mooring.core.ids import is_id, new_id
 from mooring.model import wire
-from mooring.model.machine import Machine
-from mooring.model.report import MAX_BYTES, Engines, Report, RunMark, SetAside
+from mooring.model.report import MAX_BYTES, Body, Report, RunMark, SetAside
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +86,7 @@ class Outbox:
     def put(
         self,
         subject: str,
-        body: Machine | Engines,
+        body: Body,
         run: RunMark | None = None,
         set_aside: tuple[SetAside, ...] = (),
     ) -> Report:

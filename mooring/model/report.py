@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from mooring.model.container import Engine
+from mooring.model.forward import Forwards
 from mooring.model.machine import Machine
 
 VERSION = 1
@@ -32,12 +34,16 @@ class Engines:
     engines: tuple[Engine, ...]
 
 
+Body: TypeAlias = Machine | Engines | Forwards
+"""What a report says: all that is known of its subject."""
+
+
 @dataclass(frozen=True, slots=True)
 class SetAside:
     """One item of a report that could not be stored, and why; it costs nothing else."""
 
     kind: str
-    """interface, address, subnet, route, neighbour, container, network, …"""
+    """interface, address, subnet, route, neighbour, container, network, forward, …"""
     item: str
     """The item as it came, shortened."""
     reason: str
@@ -52,12 +58,12 @@ class Report:
     """
 
     subject: str
-    """``machine`` or ``containers``."""
+    """``machine``, ``containers`` or ``forwards``."""
     outbox: str
     number: int
     taken_at: float
     """Seconds since the epoch, by the agent's clock."""
-    body: Machine | Engines
+    body: Body
     runs: tuple[RunMark, ...] = ()
     set_aside: tuple[SetAside, ...] = ()
     """What the agent itself could not make sense of, or the reader of the wire."""

@@ -7,6 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Raw, Struct
 
 from mooring.model.container import EngineKind, EngineState
+from mooring.model.forward import ForwardState, LinkState, Pattern
 from mooring.model.net import InterfaceKind, InterfaceState, NeighbourState, SubnetKind
 
 Word = Annotated[str, Meta(max_length=64)]
@@ -14,12 +15,18 @@ Name = Annotated[str, Meta(min_length=1, max_length=253)]
 Line = Annotated[str, Meta(max_length=500)]
 Text = Annotated[str, Meta(max_length=2000)]
 Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Whole = Annotated[int, Meta(ge=0, le=2**53)]
 Port = Annotated[int, Meta(ge=0, le=65535)]
+Place = Annotated[str, Meta(max_length=100)]
+"""Where a forward listens: an address, with or without the protocol behind it."""
+Protocol = Annotated[str, Meta(max_length=16)]
 Mac = Annotated[str, Meta(pattern=r"^[0-9a-f]{2}(:[0-9a-f]{2}){5,19}\Z")]
 Uuid = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
 LAST_MOMENT = 1e11
 """Seconds since the epoch up to which a time is believed; the year 5138."""
 Moment = Annotated[float, Meta(ge=0, le=LAST_MOMENT)]
+Span = Annotated[float, Meta(ge=0, le=1e15)]
+"""Seconds or milliseconds that something took."""
 Items = list[Raw]
 
 
@@ -49,6 +56,7 @@ class Report(Struct):
     set_aside: Items = []
     machine: Raw = Raw()
     containers: Raw = Raw()
+    forwards: Raw = Raw()
 
 
 class Machine(Struct):
@@ -167,3 +175,82 @@ class EngineNetwork(Struct):
     driver: Line
     subnets: Items = []
     bridge: Name | None = None
+
+
+class Forwards(Struct):
+    remotes: Items
+
+
+class Reported(Struct):
+    remote: Raw
+    diagnosis: Raw
+    totals: Raw
+    history: Items = []
+
+
+class RemoteHost(Struct):
+    host: Annotated[str, Meta(min_length=1, max_length=500)]
+    state: LinkState
+    since: float
+    generation: Whole
+    consecutive_failures: Whole
+    docker: str
+    ping_ms: Span | None
+    last_drop: Raw
+    forwards: Items
+    detail: str = ""
+
+
+class Drop(Struct):
+    at: float
+    pattern: Word
+    seconds: Span | None
+
+
+class Forward(Struct):
+    local: Place
+    remote: Annotated[str, Meta(max_length=300)]
+    protocol: Protocol
+    container: Annotated[str, Meta(max_length=253)]
+    state: ForwardState
+    since: float
+    connections: Whole = 0
+    bytes_in: Whole | None = 0
+    bytes_out: Whole | None = 0
+    detail: str = ""
+
+
+class Diagnosis(Struct):
+    pattern: Pattern
+    evidence: Annotated[list[str], Meta(max_length=100)]
+    advice: Annotated[list[str], Meta(max_length=100)]
+
+
+class Totals(Struct):
+    since: float
+    outages: Items = []
+    away_s: Span = 0.0
+    drift: Whole = 0
+    flaps: Whole = 0
+    connections: Whole = 0
+    held: Whole = 0
+    failed: Whole = 0
+    bytes_in: Whole = 0
+    bytes_out: Whole = 0
+    listening: Raw = Raw(b"null")
+
+
+class Spread(Struct):
+    bounds: Annotated[list[Span], Meta(max_length=100)] = []
+    counts: Annotated[list[Whole], Meta(max_length=101)] = []
+    total: Span = 0.0
+
+
+class Happened(Struct):
+    """A ``Moment`` of a remote host's history."""
+
+    at: float
+    what: Annotated[str, Meta(min_length=1, max_length=64)]
+    place: Place = ""
+    container: Annotated[str, Meta(max_length=253)] = ""
+    detail: str = ""

@@ -16,6 +16,20 @@ from mooring.model.container import (
     EngineState,
     PublishedPort,
 )
+from mooring.model.forward import (
+    Diagnosis,
+    Drop,
+    Forward,
+    Forwards,
+    ForwardState,
+    LinkState,
+    Moment,
+    Pattern,
+    RemoteHost,
+    Reported,
+    Spread,
+    Totals,
+)
 from mooring.model.machine import Capability, Machine, OperatingSystem
 from mooring.model.net import (
     Address,
@@ -160,6 +174,80 @@ engines = st.builds(
 engine_lists = st.builds(
     Engines, st.lists(engines, max_size=2, unique_by=lambda e: e.socket).map(tuple)
 )
+
+wholes = st.integers(0, 2**53)
+spans = st.floats(0, 1e15)
+places = texts(100)
+forwards = st.builds(
+    Forward,
+    local=places,
+    remote=texts(300),
+    protocol=texts(16),
+    container=texts(253),
+    state=st.sampled_from(ForwardState),
+    since=moments,
+    connections=wholes,
+    bytes_in=st.none() | wholes,
+    bytes_out=st.none() | wholes,
+    detail=texts(2000),
+)
+
+
+@st.composite
+def spreads(draw: st.DrawFn) -> Spread:
+    bounds = sorted(draw(st.sets(spans, max_size=5)))
+    size = len(bounds) + 1
+    counts = draw(st.lists(wholes, min_size=size, max_size=size))
+    return Spread(tuple(bounds), tuple(counts), draw(spans))
+
+
+totals = st.builds(
+    Totals,
+    since=moments,
+    outages=st.lists(st.tuples(texts(64), wholes), max_size=3).map(tuple),
+    away_s=spans,
+    drift=wholes,
+    flaps=wholes,
+    connections=wholes,
+    held=wholes,
+    failed=wholes,
+    bytes_in=wholes,
+    bytes_out=wholes,
+    listening=st.just(Spread()) | spreads(),
+)
+happened = st.builds(
+    Moment,
+    at=moments,
+    what=texts(64, 1),
+    place=places,
+    container=texts(253),
+    detail=texts(2000),
+)
+remote_hosts = st.builds(
+    RemoteHost,
+    host=texts(500, 1),
+    state=st.sampled_from(LinkState),
+    since=moments,
+    generation=wholes,
+    consecutive_failures=wholes,
+    docker=texts(2000),
+    ping_ms=st.none() | spans,
+    last_drop=st.none() | st.builds(Drop, at=moments, pattern=texts(64), seconds=st.none() | spans),
+    forwards=st.lists(forwards, max_size=3).map(tuple),
+    detail=texts(2000),
+)
+said = st.lists(texts(2000), max_size=3).map(tuple)
+reported = st.builds(
+    Reported,
+    remote=remote_hosts,
+    diagnosis=st.builds(Diagnosis, st.sampled_from(Pattern), said, said),
+    totals=totals,
+    history=st.lists(happened, max_size=3).map(tuple),
+)
+forward_lists = st.builds(
+    Forwards, st.lists(reported, max_size=2, unique_by=lambda r: r.remote.host).map(tuple)
+)
+
 run_marks = st.builds(
     RunMark,
     id=st.uuids().map(str),
@@ -174,7 +262,7 @@ reports = st.builds(
     outbox=texts(64, 1),
     number=st.integers(1, 2**53),
     taken_at=moments,
-    body=machines | engine_lists,
+    body=machines | engine_lists | forward_lists,
     runs=st.lists(run_marks, max_size=3).map(tuple),
     set_aside=st.lists(set_asides, max_size=3).map(tuple),
 )

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from mooring.model import wire
+from mooring.model import wire, wire_reader
 from mooring.model.container import Engine, EngineState
 from mooring.model.machine import Machine, OperatingSystem
 from mooring.model.net import (
@@ -236,7 +236,7 @@ def test_one_bad_item_is_set_aside_with_its_reason_and_costs_nothing_else(bad: s
     got = read(report)
     assert [aside.kind for aside in got.set_aside] == [kind]
     assert reason in got.set_aside[0].reason
-    assert len(got.set_aside[0].item) <= wire.SHOWN + 1
+    assert len(got.set_aside[0].item) <= wire_reader.SHOWN + 1
     assert isinstance(got.body, Machine)
     kept = machine()
     assert got.body.interfaces[0] == kept.interfaces[0]
@@ -338,10 +338,10 @@ def test_what_the_agent_set_aside_is_cut_and_not_refused() -> None:
 def test_more_items_than_are_read_are_set_aside_as_one() -> None:
     report = written()
     one = report["machine"]["neighbours"][0]
-    report["machine"]["neighbours"] = [one] * (wire.MAX_ITEMS + 5)
+    report["machine"]["neighbours"] = [one] * (wire_reader.MAX_ITEMS + 5)
     got = read(report)
     assert isinstance(got.body, Machine)
-    assert len(got.body.neighbours) == wire.MAX_ITEMS
+    assert len(got.body.neighbours) == wire_reader.MAX_ITEMS
     assert got.set_aside == (SetAside("neighbour", "5 more", "too many to be read"),)
 
 
@@ -360,11 +360,11 @@ def test_more_addresses_than_are_read_are_set_aside_interface_by_interface() -> 
 
 def test_of_very_many_bad_items_only_the_number_is_told() -> None:
     report = written()
-    report["machine"]["interfaces"] += [0] * (wire.MAX_ITEMS - 1)
+    report["machine"]["interfaces"] += [0] * (wire_reader.MAX_ITEMS - 1)
     got = read(report)
     assert got.body == machine()
-    assert len(got.set_aside) == wire.MAX_SET_ASIDE + 1
-    told = wire.MAX_ITEMS - 1 - wire.MAX_SET_ASIDE
+    assert len(got.set_aside) == wire_reader.MAX_SET_ASIDE + 1
+    told = wire_reader.MAX_ITEMS - 1 - wire_reader.MAX_SET_ASIDE
     assert got.set_aside[-1].item == f"{told} more"
 
 
@@ -422,7 +422,7 @@ def test_a_report_needs_exactly_one_body() -> None:
     both = written(containers={"engines": []})
     for report in (none, both):
         assert refused(json.dumps(report).encode()) == (
-            "the report needs one body: either machine or containers"
+            "the report needs one body: one of machine, containers, forwards"
         )
 
 
@@ -513,4 +513,4 @@ def test_the_largest_report_is_read_in_bounded_time() -> None:
     got = wire.decode(data)
     assert isinstance(got.body, Machine)
     assert not got.body.neighbours
-    assert len(got.set_aside) == wire.MAX_SET_ASIDE + 1
+    assert len(got.set_aside) == wire_reader.MAX_SET_ASIDE + 1
