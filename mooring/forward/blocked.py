@@ -7,7 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mooring.forward.address import Address
-from mooring.forward.transport import Blocked, Lost, Options
+from mooring.forward.transport import Blocked, Lost, Options, Silent
+
+NO_SIGN = "no sign of life for too long"
+
+
+def lost(attempted: str, why: str) -> Lost:
+    """The end of a link, by the words for it."""
+    return Silent(attempted, why) if why == NO_SIGN else Lost(attempted, why)
 
 
 def by_hand(address: Address, options: Options) -> str:
@@ -85,7 +92,7 @@ _NOISE = re.compile(
 _REASONS = (
     (re.compile(r"Could not resolve hostname \S+ (.+)"), "its name can't be resolved: {}"),
     (re.compile(r"connect to host \S+ port \d+: (.+)"), "{}"),
-    (re.compile(r"Timeout, server .+ not responding"), "no sign of life for too long"),
+    (re.compile(r"Timeout, server .+ not responding"), NO_SIGN),
 )
 
 

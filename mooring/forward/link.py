@@ -13,6 +13,7 @@ import structlog
 from asyncssh.channel import SSHChannel
 
 from mooring.core.tasks import Tasks
+from mooring.forward import blocked
 from mooring.forward.address import Address
 from mooring.forward.bridge import FIRST_WINDOW, Bridge, Shared
 from mooring.forward.login import Guard, log_in, words
@@ -23,6 +24,7 @@ from mooring.forward.transport import (
     Options,
     Ran,
     Refused,
+    Silent,
     Stream,
     Tally,
 )
@@ -91,9 +93,9 @@ class Link:
                 finally:
                     channel.abort()
         except TimeoutError as error:
-            raise Lost(attempted, f"no answer within {deadline:g} s") from error
+            raise Silent(attempted, f"no answer within {deadline:g} s") from error
         if self._guard.gone.is_set():
-            raise Lost(attempted, self._guard.why)
+            raise blocked.lost(attempted, self._guard.why)
         return Ran(session.status, session.text(None), session.text(asyncssh.EXTENDED_DATA_STDERR))
 
     async def open_unix(self, path: str) -> Stream:
@@ -130,9 +132,9 @@ class Link:
         await self._open(attempted, opening, OPEN_WITHIN)
         await bridge.join()
 
-    async def lost(self) -> str:
+    async def lost(self) -> Lost:
         await self._guard.gone.wait()
-        return self._guard.why
+        return blocked.lost("keeping the link", self._guard.why)
 
     async def close(self) -> None:
         self._closing = True
@@ -160,7 +162,7 @@ class Link:
         """A channel. Raises ``Refused`` and ``Lost``; one that opens too late is closed again."""
         if why := self._why_dead():
             opening.close()
-            raise Lost(attempted, why)
+            raise blocked.lost(attempted, why)
         task = self._tasks.start("open", opening)
         try:
             done, _ = await asyncio.wait({task}, timeout=within)
@@ -169,21 +171,21 @@ class Link:
             raise
         if not done:
             task.add_done_callback(_discard)
-            raise Lost(attempted, f"no answer within {within:g} s")
+            raise Silent(attempted, f"no answer within {within:g} s")
         try:
             channel, _ = task.result()
         except asyncssh.ChannelOpenError as error:
             # asyncssh refuses in the remote side's name when the connection is gone.
             why = self._why_dead()
             if why or error.reason == "SSH connection closed":
-                raise Lost(attempted, why or "the connection is gone") from error
+                raise blocked.lost(attempted, why or "the connection is gone") from error
             prohibited = error.code == asyncssh.OPEN_ADMINISTRATIVELY_PROHIBITED
             why = f"the remote host refuses: {error.reason.lower()}"
             raise Refused(attempted, why, prohibited=prohibited) from error
         except (OSError, asyncssh.Error) as error:
-            raise Lost(attempted, self._why_dead() or words(error)) from error
+            raise blocked.lost(attempted, self._why_dead() or words(error)) from error
         except asyncio.CancelledError as error:
-            raise Lost(attempted, self._why_dead() or "it is being closed") from error
+            raise blocked.lost(attempted, self._why_dead() or "it is being closed") from error
         return channel
 
 

@@ -375,7 +375,7 @@ def words(error: Exception) -> str:
     if isinstance(error, asyncssh.DisconnectError):
         known = {
             "Connection lost": "the remote side closed it",
-            "Server not responding to keepalive": "no sign of life for too long",
+            "Server not responding to keepalive": blocked.NO_SIGN,
             "Login timeout expired": "no log-in in time",
         }
         return known.get(error.reason, error.reason)

@@ -158,6 +158,7 @@ class Master(asyncio.SubprocessProtocol):
         self.gone = asyncio.Event()
         self._process: asyncio.SubprocessTransport | None = None
         self._line = b""
+        self._because = ""
         self._exited = False
 
     @property
@@ -168,7 +169,7 @@ class Master(asyncio.SubprocessProtocol):
     @property
     def why(self) -> str:
         """Why it ended."""
-        return blocked.last_words(list(self.said)) or "ssh has ended"
+        return self._because or blocked.last_words(list(self.said)) or "ssh has ended"
 
     # What asyncio calls
 
@@ -221,7 +222,9 @@ class Master(asyncio.SubprocessProtocol):
         finally:
             control.close()
 
-    async def end(self) -> None:
+    async def end(self, because: str = "") -> None:
+        """``because`` says why it is given up, where that is not known from itself."""
+        self._because = self._because or because
         if self._process is not None:
             # Killed, since one that is stopped would not see a milder signal.
             with contextlib.suppress(ProcessLookupError):

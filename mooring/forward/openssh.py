@@ -17,8 +17,8 @@ import structlog
 
 from mooring.core.docker import unix
 from mooring.core.errors import why_os
+from mooring.forward import blocked, mux
 from mooring.forward import master as masters
-from mooring.forward import mux
 from mooring.forward.address import Address
 from mooring.forward.master import Control, Master
 from mooring.forward.mux import Answer, Kind, WrongAnswer
@@ -30,6 +30,7 @@ from mooring.forward.transport import (
     Ran,
     Reader,
     Refused,
+    Silent,
     Stream,
     Tally,
 )
@@ -39,6 +40,7 @@ log = structlog.get_logger(__name__)
 
 _PIECE = 64 * 1024
 _ALIVE_WITHIN = 1.0
+_HANGS = "the ssh master does not answer"
 _PROBE = 5.0
 
 
@@ -65,7 +67,7 @@ class OpenSsh:
             async with asyncio.timeout(deadline):
                 return await self._run(attempted, command, deadline)
         except TimeoutError as error:
-            raise Lost(attempted, f"no answer within {deadline:g} s") from error
+            raise Silent(attempted, f"no answer within {deadline:g} s") from error
 
     async def _run(self, attempted: str, command: str, deadline: float) -> Ran:
         loop = asyncio.get_running_loop()
@@ -186,12 +188,12 @@ class OpenSsh:
                 await self.run("true", deadline=_PROBE)
             return await control.read()
         except (Lost, OSError, WrongAnswer) as error:
-            await self._master.end()
-            raise Lost(attempted, self._why()) from error
+            await self._master.end(blocked.NO_SIGN if isinstance(error, Silent) else "")
+            raise await self._gone(attempted) from error
 
-    async def lost(self) -> str:
+    async def lost(self) -> Lost:
         await self._master.gone.wait()
-        return self._master.why
+        return blocked.lost("keeping the link", self._master.why)
 
     async def close(self) -> None:
         self._closing = True
@@ -210,14 +212,14 @@ class OpenSsh:
 
     async def _greet(self, attempted: str) -> Control:
         if self._closing or self._master.gone.is_set():
-            raise Lost(attempted, self._why())
+            raise await self._gone(attempted)
         try:
             async with asyncio.timeout(OPEN_WITHIN):
                 return await Control.open(self._master.control)
         except TimeoutError as error:
-            raise Lost(attempted, "the ssh master does not answer") from error
+            raise Silent(attempted, _HANGS) from error
         except (OSError, WrongAnswer) as error:
-            raise Lost(attempted, self._why()) from error
+            raise await self._gone(attempted) from error
 
     async def _ask(
         self, attempted: str, control: Control, request: bytes, theirs: Sequence[int], within: float
@@ -227,20 +229,31 @@ class OpenSsh:
             async with asyncio.timeout(within):
                 answer = await control.ask(request, theirs)
         except TimeoutError as error:
-            raise Lost(attempted, f"no answer within {within:g} s") from error
+            raise Silent(attempted, f"no answer within {within:g} s") from error
         except (OSError, WrongAnswer) as error:
-            raise Lost(attempted, self._why()) from error
+            raise await self._gone(attempted) from error
         if answer.kind in (Kind.FAILURE, Kind.DENIED):
             await self._check(attempted)
             raise self._refused(attempted, answer.reason)
 
-    def _why(self) -> str:
-        return "it is being closed" if self._closing else self._master.why
+    async def _gone(self, attempted: str) -> Lost:
+        """Why the master is gone. Its socket is so a moment before it has said its last words."""
+        if self._closing:
+            return Lost(attempted, "it is being closed")
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_ALIVE_WITHIN):
+                await self._master.gone.wait()
+        return blocked.lost(attempted, self._master.why)
 
     async def _check(self, attempted: str) -> None:
         """Raises ``Lost`` unless the master lives: its end must not look like a refusal."""
-        if not await _alive(self._master):
-            raise Lost(attempted, self._why())
+        try:
+            async with asyncio.timeout(_ALIVE_WITHIN):
+                await self._master.alive()
+        except TimeoutError as error:
+            raise Silent(attempted, _HANGS) from error
+        except (OSError, WrongAnswer) as error:
+            raise await self._gone(attempted) from error
 
     def _refused(self, attempted: str, reason: str = "") -> Refused:
         said = _open_failed(self._master) or reason or "it does not say why"

@@ -27,7 +27,16 @@ from mooring.forward.ports import Ports
 from mooring.forward.remote_docker import find
 from mooring.forward.seats import Seat, Seats
 from mooring.forward.stream import Stream
-from mooring.forward.transport import Blocked, Connect, Gate, Lost, Options, Refused, Transport
+from mooring.forward.transport import (
+    Blocked,
+    Connect,
+    Gate,
+    Lost,
+    Options,
+    Refused,
+    Silent,
+    Transport,
+)
 from mooring.forward.transport import Stream as Bytes
 from mooring.forward.tunnels import Limits, Tunnels
 from mooring.forward.wanted import Rules
@@ -47,10 +56,6 @@ class Settings:
     docker_host: str | None = None
     limits: Limits = field(default_factory=Limits)
     pace: Pace = field(default_factory=Pace)
-
-
-class Silent(Lost):
-    """The link is there, and nothing comes through it."""
 
 
 class Remote:
@@ -83,7 +88,7 @@ class Remote:
         self._watch = Watch(self.condition, self.ports, keep, self._pace)
         self._stopping = False
         self._link: Transport | None = None
-        self._gone: asyncio.Task[str] | None = None
+        self._gone: asyncio.Task[Lost] | None = None
         self._docker: Docker | None = None
         self.docker_socket: str | None = None
         """Where the remote's Docker listens there, as last found; None for no Unix socket."""
@@ -186,7 +191,7 @@ class Remote:
                 self._gate.open(link)
 
     async def _what_failed(
-        self, stream: Stream, link: Transport, docker: Docker, gone: asyncio.Task[str]
+        self, stream: Stream, link: Transport, docker: Docker, gone: asyncio.Task[Lost]
     ) -> MooringError | None:
         """Find out what failed, once. Answers what Docker's fault is, None when all is well.
 
@@ -204,12 +209,12 @@ class Remote:
                     # Only what somebody wanted to reach there does not answer.
                     stream.ended("suspected", clean=True)
                 return None
-        if gone.done():
-            stream.ended("link_lost", gone.result())
-            raise Lost("keeping the link", gone.result())
-        if isinstance(command, BaseException):
-            stream.ended("link_silent", str(command))
-            raise command
+        # Whoever noticed first: a command over it, or the link's own end.
+        fault = gone.result() if gone.done() else command
+        if isinstance(fault, Lost):
+            stream.ended("link_silent" if isinstance(fault, Silent) else "link_lost", fault.why)
+        if isinstance(fault, BaseException):
+            raise fault
         if isinstance(ping, EngineError | Refused):
             stream.ended("docker_silent", ping.why)
             return ping
@@ -226,8 +231,8 @@ class Remote:
         except Refused:
             # An account without a shell: that it was refused is an answer too.
             log.debug("command_refused", host=self.condition.host)
-        except (Lost, TimeoutError) as error:
-            why = error.why if isinstance(error, Lost) else f"no answer within {probe:g} s"
+        except TimeoutError as error:
+            why = f"no answer within {probe:g} s"
             raise Silent("running a command over the link", why) from error
         return (time.perf_counter() - began) * 1000
 

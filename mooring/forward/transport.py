@@ -23,6 +23,10 @@ class Lost(MooringError):
     """The link failed or can't be made now; it is tried again."""
 
 
+class Silent(Lost):
+    """Nobody said that the link is gone, and nothing comes through it."""
+
+
 class Blocked(MooringError):
     """The link can't be made until a person acts: authentication, host key, rights."""
 
@@ -93,13 +97,17 @@ Stream: TypeAlias = tuple[Reader, Writer]
 
 
 class Transport(Protocol):
-    """One SSH connection. Every method but ``close`` raises ``Lost`` when it is gone."""
+    """One SSH connection.
+
+    Every method but ``close`` raises ``Lost`` when it is gone, and ``Silent`` when nothing came
+    back in time.
+    """
 
     async def run(self, command: str, *, deadline: float) -> Ran:
         """Run a command on the remote host. Also raises ``Refused``.
 
-        One that does not end within ``deadline`` seconds is ``Lost`` too, and so is the link
-        that it ran over, as far as one can tell.
+        One that does not end within ``deadline`` seconds is ``Silent``, and so is the link that
+        it ran over, as far as one can tell.
         """
         ...
 
@@ -126,8 +134,8 @@ class Transport(Protocol):
         """
         ...
 
-    async def lost(self) -> str:
-        """Wait until the connection is gone; answers why, in words."""
+    async def lost(self) -> Lost:
+        """Wait until the connection is gone; answers why. Others may notice a moment earlier."""
         ...
 
     async def close(self) -> None: ...

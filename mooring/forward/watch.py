@@ -20,6 +20,7 @@ from mooring.forward.keep import Keep
 from mooring.forward.ports import Ports
 from mooring.forward.remote_docker import Opener
 from mooring.forward.stream import Stream, how
+from mooring.forward.transport import Lost
 from mooring.forward.waking import slept
 from mooring.model.forward import LinkState
 
@@ -90,7 +91,7 @@ class Watch:
             if not queue.empty():
                 queue.get_nowait()
 
-    async def until_wrong(self, stream: Stream, docker: Docker, gone: asyncio.Task[str]) -> None:
+    async def until_wrong(self, stream: Stream, docker: Docker, gone: asyncio.Task[Lost]) -> None:
         """Follow, list, ping until something is wrong, or the link is ``gone``.
 
         ``stream`` knows what, where that can be known from here.

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.forward.address import Address
-from mooring.forward.transport import Blocked, Lost, Options, Ran, Refused, Stream, Tally
+from mooring.forward.transport import Blocked, Lost, Options, Ran, Refused, Silent, Stream, Tally
 from mooring.model.forward import Target
 
 SOCKET = "/var/run/docker.sock"
@@ -105,21 +105,24 @@ class Link:
         self.frozen = asyncio.Event()
         """Set: nothing comes through any more, and nobody says so."""
         self._why = ""
+        self._dead = False
         self._gone = asyncio.Event()
         self._streams: list[asyncio.StreamWriter] = []
         self._processes: list[asyncio.subprocess.Process] = []
 
-    def kill(self, why: str = "reset by peer") -> None:
-        """The connection breaks."""
+    def kill(self, why: str = "reset by peer", *, told: bool = True) -> None:
+        """The connection breaks; whoever waits for that is told, or not yet."""
         self._why = why
-        self._gone.set()
+        self._dead = True
+        if told:
+            self._gone.set()
         for writer in self._streams:
             writer.transport.abort()
 
     async def _alive(self) -> None:
         if self.frozen.is_set():
             await asyncio.sleep(60)
-        if self._gone.is_set():
+        if self._dead:
             raise Lost("using the link", self._why)
 
     async def run(self, command: str, *, deadline: float) -> Ran:
@@ -128,7 +131,7 @@ class Link:
             async with asyncio.timeout(deadline):
                 await self._alive()
         except TimeoutError:
-            raise Lost("running a command", f"no answer within {deadline:g} s") from None
+            raise Silent("running a command", f"no answer within {deadline:g} s") from None
         if "mooring:" in command:
             here = f"mooring:here={SOCKET}\n" if self.host.docker else ""
             shut = f"mooring:shut={SOCKET}\n" if self.host.denies else ""
@@ -194,9 +197,9 @@ class Link:
             here.close()
             there.close()
 
-    async def lost(self) -> str:
+    async def lost(self) -> Lost:
         await self._gone.wait()
-        return self._why
+        return Lost("keeping the link", self._why)
 
     async def close(self) -> None:
         self.closed = True

@@ -18,7 +18,16 @@ from mooring.core.tasks import Tasks
 from mooring.forward import link as by_asyncssh
 from mooring.forward import openssh as by_openssh
 from mooring.forward.address import Address
-from mooring.forward.transport import Blocked, Connect, Lost, Options, Refused, Tally, Transport
+from mooring.forward.transport import (
+    Blocked,
+    Connect,
+    Lost,
+    Options,
+    Refused,
+    Silent,
+    Tally,
+    Transport,
+)
 from mooring.model.forward import Target
 from tests.lab.remote import RemoteHost, free_port, remote  # noqa: F401 (a fixture)
 
@@ -929,7 +938,23 @@ async def test_a_killed_session_is_known_at_once_with_words(
         await asyncio.sleep(0.05)
         assert not gone.done()
         host.kill_sessions()
-        assert "clos" in await asyncio.wait_for(gone, 2)
+        error = await asyncio.wait_for(gone, 10)
+        assert "clos" in error.why
+        assert not isinstance(error, Silent)
+
+
+async def test_a_command_tells_a_link_that_is_gone_from_one_that_is_silent(
+    host: RemoteHost, connect: Connect
+) -> None:
+    async with linked(connect, host) as link:
+        host.freeze_sessions()
+        with pytest.raises(Silent):
+            await link.run("true", deadline=0.5)
+        host.kill_sessions()
+        with pytest.raises(Lost) as caught:
+            await link.run("true", deadline=30)
+        assert not isinstance(caught.value, Silent)
+        assert caught.value.why
 
 
 @pytest.mark.slow
@@ -939,7 +964,9 @@ async def test_silence_is_known_after_two_missed_signs_of_life(
     async with linked(connect, host, keepalive=1.0) as link:
         host.drop()
         began = time.monotonic()
-        assert "no sign of life" in await asyncio.wait_for(link.lost(), 10)
+        error = await asyncio.wait_for(link.lost(), 10)
+        assert isinstance(error, Silent)
+        assert "no sign of life" in error.why
         assert 1.5 < time.monotonic() - began < 6
 
 

@@ -231,6 +231,17 @@ async def test_a_cut_refuses_nobody_and_the_link_is_made_again_at_once(lab: Lab)
     assert lab.remote.condition.counts.outages == {"network_interruption": 1}
 
 
+async def test_a_break_that_a_command_notices_before_the_link_does_is_no_silence(lab: Lab) -> None:
+    await lab.live()
+    lab.host.link.kill("closed by the remote host", told=False)
+    await until(lambda: lab.remote.status().generation == 2)
+    await lab.state(LinkState.LIVE)
+    drop = lab.remote.status().last_drop
+    assert drop
+    assert drop.pattern == "network_interruption"
+    assert lab.ended_by() == ["link_lost"]
+
+
 async def test_what_started_and_stopped_during_an_outage_is_put_right_by_the_list(
     lab: Lab,
 ) -> None:
