@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -52,7 +52,9 @@ class Site:
         try:
             if live:
                 # Told by the log: to ask for the status takes a process each time.
-                until(lambda: "link_live" in whole.log(), 20)
+                until(lambda: "link_live" in whole.log() or whole.ended(), 20)
+                if whole.ended():
+                    raise RuntimeError(f"mooring forward has ended: {whole.log()[-2000:]}")
             yield whole
         finally:
             whole.stop()
@@ -66,6 +68,14 @@ class Site:
         with remote_host(*lines, client=self.host.client, number=number) as host:
             (host.run / "docker.sock").symlink_to(self.engine.socket)
             yield host
+
+    def commands(self) -> list[bytes]:
+        """The command lines of all that runs on the remote host because of its sshd."""
+        found = []
+        for pid in self.host._processes():
+            with suppress(OSError):
+                found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
+        return found
 
 
 @contextmanager

@@ -97,9 +97,12 @@ class Whole:
         assert "Traceback" not in log
         return log
 
+    def ended(self) -> bool:
+        return self.process is None or self.process.poll() is not None
+
     def stop(self) -> None:
         """End it whatever it is doing; nothing is asserted."""
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None or self.ended():
             return
         self.process.send_signal(signal.SIGTERM)
         try:
