@@ -95,6 +95,14 @@ def _dockerd() -> str:
     return _dockerd_program()
 
 
+def _vm() -> str:
+    """What makes and runs the virtual machine of tests/vm."""
+    _root()
+    for program, package in _FOR_A_VM.items():
+        _program(program, package=package)()
+    return ""
+
+
 def _page() -> str:
     if not PAGE.is_file():
         raise Missing("the page is not built (make web)")
@@ -102,6 +110,12 @@ def _page() -> str:
 
 
 _dockerd_program = _program("dockerd", package="docker.io")
+_FOR_A_VM = {
+    "mmdebstrap": "mmdebstrap",
+    "mkfs.ext4": "e2fsprogs",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
 
 PARTS: dict[str, Callable[[], str]] = {
     "busybox": _program("busybox", package="busybox-static"),
@@ -121,4 +135,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "root": _root,
     "ssh": _program("ssh", package="openssh-client"),
     "sshd": _program("sshd", package="openssh-server"),
+    "qemu": _program("qemu-system-x86_64", package="qemu-system-x86"),
+    "vm": _vm,
 }

@@ -1,0 +1,1 @@
+"""A virtual machine whose kernel has CAN: a Debian with systemd and Docker."""
