@@ -11,6 +11,7 @@ import errno
 import os
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple, Self
@@ -26,6 +27,8 @@ from mooring.core.nlmsg import (
     NLMSG_OVERRUN,
     Malformed,
     Message,
+    Request,
+    Verdict,
     message,
     messages,
     verdict,
@@ -51,6 +54,9 @@ _SOL_NETLINK = 270
 _NETLINK_CAP_ACK = 10
 _NETLINK_EXT_ACK = 11
 _NETLINK_GET_STRICT_CHK = 12
+
+BATCH = 200
+"""Requests that are sent at once: their answers fit in the buffer of a socket."""
 
 _RECEIVE_BUFFER = 1 << 20
 """Bytes. The kernel fills datagrams of up to 32 KiB, and larger ones for one large message."""
@@ -119,6 +125,42 @@ class Netlink:
                     return answers
                 answers.append(answer)
 
+    def batch(self, requests: Sequence[Request], *, doing: str) -> list[Verdict]:
+        """Ask many things with few calls; what the kernel said to each, in their order.
+
+        The kernel does each of them, whatever became of those before. Only refusals and the last
+        of each ``BATCH`` are answered by it.
+
+        Raises:
+            NetlinkError: ETIMEDOUT, or an answer that cannot be read. Refusals are not raised.
+        """
+        said = [Verdict(0, "")] * len(requests)
+        for start in range(0, len(requests), BATCH):
+            part = requests[start : start + BATCH]
+            first = self._sequence + 1 & 0xFFFFFFFF
+            self._sequence = self._sequence + len(part) & 0xFFFFFFFF
+            data = b"".join(
+                message(
+                    one.kind,
+                    one.flags | NLM_F_REQUEST | (NLM_F_ACK if last else 0),
+                    first + number & 0xFFFFFFFF,
+                    one.body,
+                )
+                for number, one in enumerate(part)
+                for last in (number == len(part) - 1,)
+            )
+            self._socket.settimeout(self._timeout)
+            self._socket.send(data)
+            deadline = time.monotonic() + self._timeout
+            done = False
+            while not done:
+                for answer in self._receive(deadline, doing, since=first):
+                    number = answer.sequence - first & 0xFFFFFFFF
+                    if answer.kind == NLMSG_ERROR and number < len(part):
+                        said[start + number] = self._verdict(answer, doing)
+                        done = done or number == len(part) - 1
+        return said
+
     def dump(self, kind: int, body: bytes, *, doing: str, most: int | None = None) -> Dump:
         """Everything of a kind. ``body`` is the fixed structure and attributes that filter it.
 
@@ -176,8 +218,8 @@ class Netlink:
         self._socket.settimeout(self._timeout)
         self._socket.send(message(kind, flags, self._sequence, body))
 
-    def _receive(self, deadline: float, doing: str) -> list[Message]:
-        """The messages of one datagram that answer the present request."""
+    def _receive(self, deadline: float, doing: str, since: int | None = None) -> list[Message]:
+        """The messages of one datagram that answer the present request, or those ``since``."""
         left = deadline - time.monotonic()
         if left <= 0:
             raise NetlinkError(errno.ETIMEDOUT, doing)
@@ -197,18 +239,23 @@ class Netlink:
             raise NetlinkError(errno.EBADMSG, doing, str(error)) from error
         if any(answer.kind == NLMSG_OVERRUN for answer in answers):
             raise NetlinkError(errno.ENOBUFS, doing)
+        oldest = self._sequence if since is None else since
+        span = self._sequence - oldest & 0xFFFFFFFF
         return [
             answer
             for answer in answers
-            if answer.sequence == self._sequence
+            if answer.sequence - oldest & 0xFFFFFFFF <= span
             and answer.port == self._port
             and answer.kind != NLMSG_NOOP
         ]
 
     def _accept(self, answer: Message, doing: str) -> None:
-        try:
-            said = verdict(answer)
-        except Malformed as error:
-            raise NetlinkError(errno.EBADMSG, doing, str(error)) from error
+        said = self._verdict(answer, doing)
         if said.errno:
             raise NetlinkError(said.errno, doing, said.sentence)
+
+    def _verdict(self, answer: Message, doing: str) -> Verdict:
+        try:
+            return verdict(answer)
+        except Malformed as error:
+            raise NetlinkError(errno.EBADMSG, doing, str(error)) from error

@@ -49,6 +49,14 @@ class Message(NamedTuple):
     payload: bytes
 
 
+class Request(NamedTuple):
+    """What the kernel is asked to do; ``flags`` are those beyond NLM_F_REQUEST and NLM_F_ACK."""
+
+    kind: int
+    flags: int
+    body: bytes
+
+
 def message(kind: int, flags: int, sequence: int, body: bytes) -> bytes:
     """A request as the kernel wants it, from port 0 (the kernel fills in the sender's)."""
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, sequence, 0) + body

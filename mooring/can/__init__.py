@@ -1,0 +1,1 @@
+"""Docker networks that are CAN buses, and come back after a reboot."""

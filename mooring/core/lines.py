@@ -1,0 +1,64 @@
+"""Log lines without a library: events with fields on standard error, as ``log`` writes them.
+
+For a process that must be there at once; ``log`` does the same for all others, with more comfort.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Literal, TextIO
+
+import msgspec
+
+Format = Literal["text", "json"]
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+
+_PAD = 28
+
+
+class Lines:
+    """Writes a line for each event. Any thread may; a line is written at once or not at all."""
+
+    def __init__(
+        self, level: str = "info", style: Format = "text", stream: TextIO | None = None
+    ) -> None:
+        self._least = LEVELS[level]
+        self._style = style
+        self._stream = stream if stream is not None else sys.stderr
+
+    def debug(self, event: str, **fields: object) -> None:
+        self._write("debug", event, fields)
+
+    def info(self, event: str, **fields: object) -> None:
+        self._write("info", event, fields)
+
+    def warning(self, event: str, **fields: object) -> None:
+        self._write("warning", event, fields)
+
+    def error(self, event: str, **fields: object) -> None:
+        self._write("error", event, fields)
+
+    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
+        if LEVELS[level] < self._least:
+            return
+        now = time.time()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
+        stamp += f".{int(now % 1 * 1e6):06d}Z"
+        if self._style == "json":
+            told = {"event": event, **fields, "level": level, "timestamp": stamp}
+            line = msgspec.json.encode(told, enc_hook=str).decode()
+        else:
+            shown = " ".join(f"{key}={_shown(value)}" for key, value in sorted(fields.items()))
+            line = f"{stamp} [{level:<9}] {event:<{_PAD}} {shown}".rstrip()
+        try:
+            self._stream.write(line + "\n")
+            self._stream.flush()
+        except (OSError, ValueError):
+            # Its reader has gone; what was about to be logged must still be done.
+            return
+
+
+def _shown(value: object) -> str:
+    text = str(value)
+    return repr(text) if not text or any(c.isspace() or c in "\"'=" for c in text) else text
