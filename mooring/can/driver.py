@@ -76,6 +76,8 @@ class Driver:
             "Leave": self._leave,
             "DiscoverNew": lambda _: {},
             "DiscoverDelete": lambda _: {},
+            "Status": lambda _: self.status(),
+            "Repair": self._repair,
         }
 
     def answer(self, call: Call) -> Mapping[str, object]:
@@ -85,6 +87,19 @@ class Driver:
             MooringError: what could not be done, and the remedy; nothing of it is left.
         """
         return self._verbs[call.verb](call)
+
+    def status(self) -> Mapping[str, object]:
+        """What only this process knows: what it mended."""
+        return {"recovered": dict(self.recovered), "recoveries": list(self.recoveries)}
+
+    def _repair(self, _: Call) -> Mapping[str, object]:
+        failed: list[str] = []
+        mended = 0
+        try:
+            mended = self.mend()
+        except ExceptionGroup as group:
+            failed = [str(error) for error in group.exceptions]
+        return {"mended": mended, "failed": failed}
 
     # --- networks
 

@@ -75,15 +75,17 @@ class Journal:
         self._lock = threading.Lock()
         self._unwritten = False
 
-    def read(self) -> None:
+    def read(self, *, touch: bool = True) -> None:
         """Take up what is on disk: endpoints only if they are of this run of the machine.
+
+        A file that cannot be read is set aside, unless nothing is to be touched.
 
         Raises:
             MooringError: the folder cannot be read.
         """
-        networks = self._load(_NETWORKS, _Networks)
+        networks = self._load(_NETWORKS, _Networks, touch)
         self.networks = {one.id: one for one in networks.networks} if networks else {}
-        endpoints = self._load(_ENDPOINTS, _Endpoints)
+        endpoints = self._load(_ENDPOINTS, _Endpoints, touch)
         if endpoints and endpoints.boot == self.boot:
             self.endpoints = {one.id: one for one in endpoints.endpoints}
 
@@ -159,13 +161,13 @@ class Journal:
                 f"writing the journal {path}", why_os(error), "make room, or see whose folder it is"
             ) from error
 
-    def _load(self, name: str, shape: type[File]) -> File | None:
+    def _load(self, name: str, shape: type[File], touch: bool) -> File | None:
         """The file, or its predecessor if it cannot be read, or nothing."""
         path = self.folder / name
         found, reason = _decode(path, shape)
         if reason is None:
             return found
-        bad = path.with_suffix(".bad")
+        bad = path.with_suffix(".bad") if touch else path
         with suppress(OSError):
             os.replace(path, bad)
         old = path.with_suffix(".old")

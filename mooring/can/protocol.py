@@ -15,6 +15,8 @@ import msgspec
 from mooring.core.errors import MooringError
 
 MAX_BODY = 1 << 20
+SPEAKER = "mooring-can: "
+"""Before every error, so that who reads it in Docker's output knows whose it is."""
 CONTENT_TYPE = "application/vnd.docker.plugins.v1.2+json"
 
 _ID = re.compile(r"[0-9a-f]{64}")
@@ -152,7 +154,7 @@ NO_GATEWAY: Mapping[str, object] = {"SkipIPv4": True, "SkipIPv6": True}
 
 def failed(error: MooringError) -> dict[str, object]:
     """How Docker is told of an error; it shows the text to the user as it is."""
-    return {"Err": f"mooring-can: {error}"}
+    return {"Err": f"{SPEAKER}{error}"}
 
 
 def encode(answer: object) -> bytes:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mooring.can.driver import Driver
 from mooring.can.journal import Journal, boot_id
 from mooring.can.kernel import Kernel
+from mooring.can.protocol import Call
 from mooring.can.serve import listening, serve
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
@@ -46,6 +49,13 @@ def run(config: Config, log: Lines) -> None:
                 # Beside the first calls, which wait for the bus that they need and no other.
                 threading.Thread(target=_mend, args=(driver, log), name="mend", daemon=True).start()
             serve(listener, driver.answer, log)
+
+
+def mend_alone(state: Path, log: Lines) -> Mapping[str, Any]:
+    """What ``Mooring.Repair`` answers, done by this process where no driver serves."""
+    with only_one(make_folder(state), LOCK):
+        driver = Driver(read_journal(state, log), Kernel, log)
+        return driver.answer(Call("Repair"))
 
 
 def read_journal(folder: Path, log: Lines) -> Journal:
