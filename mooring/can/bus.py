@@ -81,7 +81,7 @@ def ready_device(
 def _made_device(kernel: CanKernel, name: str, undo: ExitStack) -> Ready:
     made = True
     try:
-        kernel.add_bus(name, names.bus_mark())
+        undo.callback(kernel.delete, kernel.add_bus(name, names.bus_mark()), name)
     except KernelError as error:
         if error.errno != errno.EEXIST:
             raise
@@ -90,8 +90,6 @@ def _made_device(kernel: CanKernel, name: str, undo: ExitStack) -> Ready:
     link = by_name(kernel.links().values(), name)
     if link is None:
         raise MooringError(f"making the interface {name}", "it was taken away at once")
-    if made:
-        undo.callback(kernel.delete, link)
     return Ready(link, made)
 
 
@@ -160,10 +158,10 @@ def ready_pair(
         )
     host, other = names.pair_names(endpoint, {one.name for one in links.values()})
     index = kernel.add_pair(host, other, names.endpoint_mark(endpoint, network))
+    undo.callback(kernel.delete, index, host)
     found = kernel.links().get(index)
     if found is None:
         raise MooringError(f"making the interface {host}", "it was taken away at once")
-    undo.callback(kernel.delete, found)
     return Ready(found, made=True)
 
 

@@ -14,12 +14,14 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 from mooring.can import bus, names, options, protocol, recover
 from mooring.can.journal import Journal
 from mooring.can.kernel import CanKernel, by_name
 from mooring.can.protocol import BadCall, Call, Joined
+from mooring.can.recover import Condition
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.model.can import (
@@ -164,10 +166,10 @@ class Driver:
                 device = by_name(links.values(), network.device)
                 shared = any(other.device == network.device for other in others)
                 if device is not None and names.is_bus_mark(device.alias) and not shared:
-                    finish.callback(kernel.delete, device)
+                    finish.callback(kernel.delete, device.index, device.name)
                 for one in members:
                     if one in found:
-                        finish.callback(kernel.delete, found[one])
+                        finish.callback(kernel.delete, found[one].index, found[one].name)
         self.log.info("network deleted", network=network.id[:12], device=network.device)
         return {}
 
@@ -195,7 +197,7 @@ class Driver:
             with self._finishing() as finish:
                 finish.callback(self._warned, self.journal.drop_endpoints, call.endpoint)
                 if link is not None:
-                    finish.callback(kernel.delete, link)
+                    finish.callback(kernel.delete, link.index, link.name)
         self.log.info("endpoint deleted", endpoint=call.endpoint[:12])
         return {}
 
@@ -326,14 +328,15 @@ class Driver:
         """Forget the endpoints of this bus whose containers are gone, and what is left of them."""
         links = kernel.links().values()
         members = [one for one, _ in self.journal.of_device(device) if one.id != but]
-        dead = recover.dead(members, links, self._lives, self._uptime())
         found = recover.pairs(links)
+        how = recover.conditions(members, links, self._lives, self._uptime())
+        dead = [one for one, condition in how.items() if condition is Condition.DEAD]
         for one in dead:
-            if one.id in found:
-                kernel.delete(found[one.id])
-            self.log.info("an endpoint whose container is gone is forgotten", endpoint=one.id[:12])
+            if one in found:
+                kernel.delete(found[one].index, found[one].name)
+            self.log.info("an endpoint whose container is gone is forgotten", endpoint=one[:12])
         if dead:
-            self._warned(self.journal.drop_endpoints, *(one.id for one in dead))
+            self._warned(self.journal.drop_endpoints, *dead)
 
     def mend(self) -> int:
         """The journal against the kernel, bus by bus; how much was mended. Asks no Docker.
@@ -377,23 +380,28 @@ class Driver:
 
     def _mend_pair(self, kernel: CanKernel, endpoint: Endpoint, network: Network) -> None:
         """Make a pair that was deleted again, its other end back in its living container."""
-        if recover.pairs(kernel.links().values()).get(endpoint.id) is not None:
+        links = kernel.links().values()
+        how = recover.conditions([endpoint], links, self._lives, self._uptime())[endpoint.id]
+        if how not in (Condition.MISSING, Condition.STRAYED):
             return
         with self._undoing() as undo:
-            pair = bus.ready_pair(kernel, endpoint.id, network.id, undo)
-            if endpoint.wired:
-                other = kernel.links()[pair.link.other or 0]
-                prefix = endpoint.options.peer or network.options.peer
-                wanted = endpoint.options.ifname
-
-                def choose(taken: set[str]) -> str:
-                    if wanted and wanted not in taken:
-                        return wanted
-                    return next(n for i in range(1000) if (n := f"{prefix}{i}") not in taken)
-
-                name = kernel.insert(other, endpoint.sandbox, choose)
-                self.log.info("put back into its container", endpoint=endpoint.id[:12], name=name)
+            pair = bus.ready_pair(kernel, endpoint.id, network.id, undo).link
+            if endpoint.wired and pair.other is not None:
+                self._put_back(kernel, kernel.links()[pair.other], endpoint, network)
         self._note(Recovered.PAIR, network.device, endpoint.id)
+
+    def _put_back(self, kernel: CanKernel, end: Link, endpoint: Endpoint, network: Network) -> None:
+        """Into the container, under the name that Docker would choose."""
+
+        def choose(taken: set[str]) -> str:
+            wanted = endpoint.options.ifname
+            if wanted and wanted not in taken:
+                return wanted
+            prefix = endpoint.options.peer or network.options.peer
+            return next(name for n in count() if (name := f"{prefix}{n}") not in taken)
+
+        name = kernel.insert(end, endpoint.sandbox, choose)
+        self.log.warning("put back into its container", endpoint=endpoint.id[:12], name=name)
 
     def _clear(self) -> None:
         """Take away what is ours and nobody's, under the lock of the bus to which it belonged."""
@@ -408,7 +416,7 @@ class Driver:
                         self.journal.networks, self.journal.endpoints, kernel.links().values()
                     )
                     if any(one.index == left.index for one in now):
-                        kernel.delete(left)
+                        kernel.delete(left.index, left.name)
                         self._note(Recovered.LEFTOVER, device, left.name)
 
     def _note(self, kind: Recovered, device: str, subject: str) -> None:
@@ -466,7 +474,7 @@ class Driver:
         undo = ExitStack()
         try:
             yield undo
-        except BaseException:
+        except Exception:
             try:
                 undo.close()
             except MooringError as error:

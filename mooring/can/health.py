@@ -5,11 +5,12 @@ The journal's nouns and the kernel's in; a ``Health`` out. Asks and mends nothin
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from mooring.can import recover, wiring
+from mooring.can.recover import Condition
 from mooring.model.can import Endpoint, FoundRule, Link, Network
 
 REPAIR = "run `mooring can repair`"
@@ -77,9 +78,9 @@ def check(
     links: Iterable[Link],
     rules: Sequence[FoundRule],
     modules: Mapping[str, bool],
-    dead: Collection[str] = (),
+    how: Mapping[str, Condition],
 ) -> Health:
-    """Every network and endpoint against the kernel. ``dead`` are endpoints without a container."""
+    """Every network and endpoint against the kernel. ``how`` is the condition of each endpoint."""
     links = list(links)
     buses: list[BusHealth] = []
     findings: list[Finding] = []
@@ -90,7 +91,7 @@ def check(
             for one in endpoints.values()
             if one.network in networks and networks[one.network].device == device
         ]
-        buses.append(_bus(device, its, members, links, rules, dead, findings))
+        buses.append(_bus(device, its, members, links, rules, how, findings))
     if not modules.get("can-gw", True):
         weight = Weight.ERROR if any(one.wired for one in endpoints.values()) else Weight.WARNING
         findings.append(Finding(weight, "can-gw", "not loaded", "run `modprobe can-gw`"))
@@ -107,7 +108,7 @@ def _bus(
     members: Sequence[tuple[Endpoint, Network]],
     links: Sequence[Link],
     rules: Sequence[FoundRule],
-    dead: Collection[str],
+    how: Mapping[str, Condition],
     findings: list[Finding],
 ) -> BusHealth:
     link = next((one for one in links if one.name == device), None)
@@ -118,7 +119,7 @@ def _bus(
     parties: list[wiring.Party] = []
     for endpoint, network in members:
         pair = found.get(endpoint.id)
-        _pair(endpoint, pair, endpoint.id in dead, findings)
+        _pair(endpoint, pair, how[endpoint.id], findings)
         if pair is not None and endpoint.wired:
             parties.append(wiring.party(pair.index, endpoint, network.options))
     own = {found[one.id].index for one, _ in members if one.id in found}
@@ -178,15 +179,18 @@ def _device(
         )
 
 
-def _pair(endpoint: Endpoint, pair: Link | None, dead: bool, findings: list[Finding]) -> None:
+def _pair(endpoint: Endpoint, pair: Link | None, how: Condition, findings: list[Finding]) -> None:
     subject = f"endpoint {endpoint.id[:12]}"
-    if dead:
+    if how is Condition.DEAD:
         text = "its container is gone"
         findings.append(
             Finding(Weight.WARNING, subject, text, "it is forgotten with the next call, or repair")
         )
     elif pair is None:
         findings.append(Finding(Weight.ERROR, subject, "its interfaces are missing", REPAIR))
+    elif how is Condition.STRAYED:
+        text = "its interface is not in its container"
+        findings.append(Finding(Weight.ERROR, subject, text, REPAIR))
     elif not pair.up:
         findings.append(Finding(Weight.ERROR, subject, f"{pair.name} is down", REPAIR))
 

@@ -59,7 +59,7 @@ class CanKernel(Protocol):
     def add_bus(self, name: str, alias: str) -> int: ...
     def add_pair(self, name: str, other: str, alias: str) -> int: ...
     def set_up(self, link: Link) -> None: ...
-    def delete(self, link: Link) -> None: ...
+    def delete(self, index: int, name: str) -> None: ...
     def configure(self, link: Link, settings: Settings) -> None: ...
     def change_rules(self, remove: Sequence[Rule], add: Sequence[Rule]) -> None: ...
     def wait_for(self, name: str, seconds: float) -> bool: ...
@@ -142,7 +142,7 @@ class Kernel:
                 raise _explained(doing, made.errno, made.sentence)
             if marked.errno:
                 with suppress(MooringError):
-                    self._do(rtcan.delete_link(index), f"removing the interface {name}")
+                    self.delete(index, name)
                 raise _explained(f"marking the interface {name}", marked.errno, marked.sentence)
             return index
         raise KernelError(doing, errno.EBUSY)
@@ -150,10 +150,10 @@ class Kernel:
     def set_up(self, link: Link) -> None:
         self._do(rtcan.set_up(link.index), f"setting {link.name} up")
 
-    def delete(self, link: Link) -> None:
+    def delete(self, index: int, name: str) -> None:
         """Take a link away, and a pair's other end with it; that it is gone already is fine."""
         with suppress(Gone):
-            self._do(rtcan.delete_link(link.index), f"removing the interface {link.name}")
+            self._do(rtcan.delete_link(index), f"removing the interface {name}")
 
     def configure(self, link: Link, settings: Settings) -> None:
         """Set a device's bit rates and modes (it must be down for these) and its queue's length."""

@@ -28,7 +28,7 @@ def look(state: Path, socket: Path) -> Health:
     journal.read(touch=False)
     with Kernel() as kernel:
         links, rules = kernel.links(), kernel.rules()
-    dead = recover.dead(
+    how = recover.conditions(
         journal.endpoints.values(),
         links.values(),
         sandbox_lives,
@@ -40,7 +40,7 @@ def look(state: Path, socket: Path) -> Health:
         links.values(),
         rules,
         modules(),
-        {one.id for one in dead},
+        how,
     )
     return replace(found, findings=(*found.findings, *_around(journal, socket)))
 

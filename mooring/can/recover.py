@@ -9,6 +9,7 @@ known to which it belongs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from enum import StrEnum
 
 from mooring.can import names
 from mooring.model.can import Endpoint, Link, Network
@@ -28,32 +29,49 @@ def pairs(links: Iterable[Link]) -> dict[str, Link]:
     }
 
 
-def is_dead(
+class Condition(StrEnum):
+    """How an endpoint is."""
+
+    WELL = "well"
+    MISSING = "missing"
+    """Its pair is not there, and should be."""
+    STRAYED = "strayed"
+    """Its pair is there, and the end that belongs into its container is not in it."""
+    DEAD = "dead"
+    """Its container is gone."""
+
+
+def condition(
     endpoint: Endpoint, pair: Link | None, lives: Callable[[str], bool], now: float
-) -> bool:
-    """Whether its container is gone. ``lives`` tells whether a sandbox's namespace is there.
+) -> Condition:
+    """How it is. ``lives`` tells whether a sandbox's namespace is there.
 
     ``now`` is in seconds since the machine's start. An end that is in another namespace is proof
     of life, whoever is silent.
     """
     if pair is not None and pair.away:
-        return False
+        return Condition.WELL
     age = now - endpoint.since
     if not endpoint.wired:
-        return age > ABANDONED
+        if age > ABANDONED:
+            return Condition.DEAD
+        return Condition.MISSING if pair is None else Condition.WELL
     if pair is not None and age <= SETTLED:
-        return False
-    return not lives(endpoint.sandbox)
+        return Condition.WELL
+    if not lives(endpoint.sandbox):
+        return Condition.DEAD
+    return Condition.MISSING if pair is None else Condition.STRAYED
 
 
-def dead(
+def conditions(
     endpoints: Iterable[Endpoint],
     links: Iterable[Link],
     lives: Callable[[str], bool],
     now: float,
-) -> list[Endpoint]:
+) -> dict[str, Condition]:
+    """How each endpoint is, by its id."""
     found = pairs(links)
-    return [one for one in endpoints if is_dead(one, found.get(one.id), lives, now)]
+    return {one.id: condition(one, found.get(one.id), lives, now) for one in endpoints}
 
 
 def leftovers(

@@ -170,11 +170,11 @@ class FakeKernel:
         self._call("set_up", f"setting {link.name} up")
         self._change(link, up=True)
 
-    def delete(self, link: Link) -> None:
-        self._call("delete", f"removing the interface {link.name}")
+    def delete(self, index: int, name: str) -> None:
+        self._call("delete", f"removing the interface {name}")
         with self.world.lock:
-            if link.index in self.world.links[HOST]:
-                self.world.remove(link.index)
+            if index in self.world.links[HOST]:
+                self.world.remove(index)
 
     def configure(self, link: Link, settings: Settings) -> None:
         self._call("configure", f"setting {link.name}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import itertools
 from collections.abc import Mapping
@@ -23,12 +24,13 @@ class Plugin:
     """The driver as a process that can end and start again, on one machine and one folder."""
 
     def __init__(self, folder: Path, **options: Any) -> None:
+        folder.mkdir(exist_ok=True)
         self.folder = folder
         self.world = World()
         self.boot = 1
         self.now = 1000.0
         self.options = options
-        self.ids = (f"{number:064x}" for number in itertools.count(0xABC000))
+        self.ids = (hashlib.sha256(b"%d" % n).hexdigest() for n in itertools.count())
         self.log = io.StringIO()
         self.restart()
 
