@@ -132,6 +132,8 @@ class _Handler(BaseHTTPRequestHandler):
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What the library finds wrong with a request, said as everything else is."""
         self.command = getattr(self, "command", None) or "POST"
+        # To what is taken for HTTP/0.9 the library would answer without a head.
+        self.request_version = self.protocol_version
         bad = BadCall(code, "reading a request", message or explain or "it is not HTTP")
         self._tell(code, protocol.encode(protocol.failed(bad)))
 

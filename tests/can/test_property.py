@@ -186,8 +186,7 @@ class Story:
         plugin, world = self.plugin, self.plugin.world
         pairs = recover.pairs(world.links[HOST].values())
         for container in self.containers:
-            if container.endpoint not in plugin.journal.endpoints:
-                continue
+            assert container.endpoint in plugin.journal.endpoints
             pair = pairs[container.endpoint]
             assert pair.away
             assert world.links[container.sandbox]
