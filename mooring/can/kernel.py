@@ -279,13 +279,13 @@ def _explained(doing: str, code: int, sentence: str = "", *, gateway: bool = Fal
     if code == errno.EOPNOTSUPP and gateway:
         return KernelError(doing, code, "the kernel knows no such rules", GATEWAY_REMEDY)
     if code == errno.EOPNOTSUPP:
-        return KernelError(doing, code, f"this kernel has no such kind ({sentence})", _no_can())
+        return KernelError(doing, code, f"this kernel has no such kind ({sentence})", no_can())
     if code in (errno.ENODEV, errno.ENXIO):
         return Gone(doing, code, why)
     return KernelError(doing, code, why)
 
 
-def _no_can() -> str:
+def no_can() -> str:
     """What to do where the kernel has no vcan or vxcan: depends on whose kernel it is."""
     release = os.uname().release
     version = release.split(".")

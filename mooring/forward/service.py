@@ -7,8 +7,9 @@ itself keeps a log of bounded size, for launchd would let a file grow for ever.
 from __future__ import annotations
 
 import plistlib
-import re
 from collections.abc import Mapping, Sequence
+
+from mooring.core.systemd import command_line, environment_lines
 
 UNIT = "mooring-forward.service"
 LABEL = "dev.mooring.forward"
@@ -40,22 +41,7 @@ def systemd_unit(command: Sequence[str], environment: Mapping[str, str]) -> str:
 
     ``command`` begins with an absolute path. Raises ValueError for what a unit can't hold.
     """
-    lines = [f"Environment={_quoted(f'{name}={value}')}\n" for name, value in environment.items()]
-    return _UNIT.format(
-        command=" ".join(_quoted(word).replace("$", "$$") for word in command),
-        environment="".join(lines),
-    )
-
-
-def _quoted(word: str) -> str:
-    """A word as systemd.syntax(7) wants it; ``%`` would be a specifier."""
-    if re.search(r"[\0\n\r]", word):
-        raise ValueError(f"a line break can't be written into a unit: {word!r}")
-    word = word.replace("%", "%%")
-    if re.fullmatch(r"[A-Za-z0-9_@:/.,=+%$\[\]-]+", word):
-        return word
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"')
-    return f'"{escaped}"'
+    return _UNIT.format(command=command_line(command), environment=environment_lines(environment))
 
 
 def launchd_plist(command: Sequence[str], environment: Mapping[str, str]) -> str:

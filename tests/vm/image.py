@@ -21,12 +21,14 @@ from pathlib import Path
 from tests.parts import need
 
 TOP = Path(__file__).parents[2]
+PLUGIN = TOP / "packaging" / "plugin" / "build"
 SUITE = "bookworm"
 PYTHON = "3.11"
 """That suite's."""
 PACKAGES = (
     "systemd", "systemd-sysv", "udev", "dbus", "kmod", "iproute2", "can-utils", "docker.io",
-    "iptables", "python3", "linux-image-amd64", "busybox-static", "ca-certificates",
+    "docker-compose", "iptables", "python3", "linux-image-amd64", "busybox-static",
+    "ca-certificates",
 )  # fmt: skip
 UNUSED = (
     *(f"lib/modules/*/kernel/{part}" for part in ("sound", "drivers/gpu", "drivers/media")),
@@ -84,7 +86,7 @@ def image() -> Image:
     """The image of this recipe: made if it is not there."""
     need("vm")
     recipe = hashlib.sha256()
-    for part in (Path(__file__), Path(__file__).with_name("door.py"), _requirements()):
+    for part in (Path(__file__), Path(__file__).with_name("door.py"), _requirements(), PLUGIN):
         recipe.update(part.read_bytes())
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mooring-vm"
     cache.mkdir(parents=True, exist_ok=True)
@@ -105,7 +107,8 @@ def code(folder: Path) -> Path:
     """A small disk in ``folder`` with our own modules as they are now; mounted at /opt/mooring."""
     with _folder(folder) as tree:
         own = shutil.ignore_patterns("__pycache__", "page")
-        shutil.copytree(TOP / "mooring", tree / "mooring", ignore=own)
+        for part in ("mooring", "packaging"):
+            shutil.copytree(TOP / part, tree / part, ignore=own)
         return _disk(tree, folder / "code.img", "64M")
 
 
@@ -139,6 +142,8 @@ def _make(folder: Path) -> None:
         "--require-hashes", "--no-deps", "--only-binary=:all:", f"--python-version={PYTHON}",
         f"--target={tree}/opt/libraries", f"--requirement={_requirements()}",
     )  # fmt: skip
+    # The managed plugin's Debian; our modules are added to it in the machine.
+    _run(str(PLUGIN), "root", f"{tree}/var/lib/lab-plugin", *_sources())
     _furnish(tree)
     kernel = next((tree / "lib/modules").iterdir()).name
     _run("chroot", str(tree), "depmod", kernel)
@@ -192,7 +197,10 @@ def _sources() -> list[str]:
 
 
 def _run(*command: str) -> None:
-    ran = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    ran = subprocess.run(
+        command, capture_output=True, text=True, errors="replace", check=False,
+        env={**os.environ, "PYTHON": sys.executable},
+    )  # fmt: skip
     if ran.returncode:
         raise RuntimeError(f"{' '.join(command[:3])} failed: {(ran.stderr or ran.stdout)[-2000:]}")
 
