@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import replace
@@ -58,6 +58,10 @@ class Driver:
         self.log = log
         self.recoveries: deque[Recovery] = deque(maxlen=REMEMBERED)
         self.recovered: Counter[Recovered] = Counter()
+        self.calls: Counter[tuple[str, str]] = Counter()
+        """How many calls, by verb and result (done or failed)."""
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        """How long they took together, by verb."""
         self._kernel = kernel
         self._recover = recover
         self._strict_ipam = strict_ipam
@@ -88,11 +92,29 @@ class Driver:
         Raises:
             MooringError: what could not be done, and the remedy; nothing of it is left.
         """
-        return self._verbs[call.verb](call)
+        began = time.monotonic()
+        result = "failed"
+        try:
+            answer = self._verbs[call.verb](call)
+            result = "done"
+        finally:
+            with self._guard:
+                self.calls[call.verb, result] += 1
+                self.seconds[call.verb] += time.monotonic() - began
+        return answer
 
     def status(self) -> Mapping[str, object]:
-        """What only this process knows: what it mended."""
-        return {"recovered": dict(self.recovered), "recoveries": list(self.recoveries)}
+        """What only this process knows: what it was asked and what it mended."""
+        with self._guard:
+            return {
+                "recovered": dict(self.recovered),
+                "recoveries": list(self.recoveries),
+                "calls": [
+                    {"verb": verb, "result": result, "count": count}
+                    for (verb, result), count in sorted(self.calls.items())
+                ],
+                "seconds": {verb: round(taken, 6) for verb, taken in sorted(self.seconds.items())},
+            }
 
     def _repair(self, _: Call) -> Mapping[str, object]:
         failed: list[str] = []
@@ -359,6 +381,26 @@ class Driver:
             raise ExceptionGroup("mending the buses", failed)
         return self.recovered.total() - before
 
+    def devices(self) -> dict[str, int]:
+        """The buses' interfaces that are there, by name, with their indexes."""
+        wanted = {network.device for network in self.journal.networks.values()}
+        with self._open() as kernel:
+            return {one.name: one.index for one in kernel.links().values() if one.name in wanted}
+
+    def mend_returned(self, before: Mapping[str, int]) -> dict[str, int]:
+        """Wire the buses whose interfaces are new since ``before``: an adapter was plugged in.
+
+        Its rules went with it when it was pulled. Returns what is there now.
+        """
+        now = self.devices()
+        for device, index in now.items():
+            if before.get(device) != index:
+                try:
+                    self._mend_bus(device)
+                except MooringError as error:
+                    self.log.error("a bus is not mended", device=device, error=str(error))
+        return now
+
     def _mend_bus(self, device: str) -> None:
         with self._held(device), self._open() as kernel:
             network = next(
@@ -420,8 +462,9 @@ class Driver:
                         self._note(Recovered.LEFTOVER, device, left.name)
 
     def _note(self, kind: Recovered, device: str, subject: str) -> None:
-        self.recoveries.append(Recovery(kind, device, subject, time.time()))
-        self.recovered[kind] += 1
+        with self._guard:
+            self.recoveries.append(Recovery(kind, device, subject, time.time()))
+            self.recovered[kind] += 1
         self.log.warning("recovered", what=kind.value, device=device, subject=subject[:15])
 
     def _warned(self, change: Callable[..., None], *arguments: object) -> None:

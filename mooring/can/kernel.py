@@ -169,14 +169,14 @@ class Kernel:
     def wait_for(self, name: str, seconds: float) -> bool:
         """Wait until there is a link of this name; whether there is one."""
         deadline = time.monotonic() + seconds
-        with _link_events() as events:
+        with link_events() as events:
             while True:
                 if any(link.name == name for link in self.links().values()):
                     return True
                 left = deadline - time.monotonic()
                 if left <= 0:
                     return False
-                _until_news(events, left)
+                until_news(events, left)
 
     def insert(self, link: Link, sandbox: str, name: Callable[[set[str]], str]) -> str:
         """Move a link into the namespace of ``sandbox``, call it as ``name`` says, and set it up.
@@ -316,14 +316,14 @@ def _told(settings: Settings) -> str:
 _RTMGRP_LINK = 1
 
 
-def _link_events() -> socket.socket:
+def link_events() -> socket.socket:
     """A socket that is told of every new link."""
     events = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, 0)
     events.bind((0, _RTMGRP_LINK))
     return events
 
 
-def _until_news(events: socket.socket, seconds: float) -> None:
+def until_news(events: socket.socket, seconds: float) -> None:
     """Until a link changes, or the time is over. What changed is for a listing to say."""
     events.settimeout(seconds)
     with suppress(OSError):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mooring.can.driver import Driver
 from mooring.can.journal import Journal, boot_id
-from mooring.can.kernel import Kernel
+from mooring.can.kernel import Kernel, link_events, until_news
 from mooring.can.protocol import Call
 from mooring.can.serve import listening, serve
 from mooring.core.errors import MooringError
@@ -20,6 +22,10 @@ from mooring.core.places import make_folder, only_one
 SOCKET = Path("/run/docker/plugins/mooring-can.sock")
 STATE = Path("/var/lib/mooring/can")
 LOCK = "can"
+QUIET = 3600.0
+"""Seconds after which devices are looked at though nothing was heard of them."""
+SETTLE = 0.1
+"""Seconds from the first news of a device to the look at it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +52,8 @@ def run(config: Config, log: Lines) -> None:
         )
         with listening(config.socket, log) as listener:
             if config.recover:
+                watch = partial(_watch, driver, log)
+                threading.Thread(target=watch, name="watch", daemon=True).start()
                 # Beside the first calls, which wait for the bus that they need and no other.
                 threading.Thread(target=_mend, args=(driver, log), name="mend", daemon=True).start()
             serve(listener, driver.answer, log)
@@ -79,3 +87,17 @@ def _mend(driver: Driver, log: Lines) -> None:
             log.error("a bus is not mended", error=str(error))
     except MooringError as error:
         log.error("not mended", error=str(error))
+
+
+def _watch(driver: Driver, log: Lines) -> None:
+    """Wire a bus again when its interface comes back: an adapter that was pulled and plugged."""
+    with link_events() as events:
+        seen = driver.devices()
+        while True:
+            until_news(events, QUIET)
+            # One plug makes several messages.
+            time.sleep(SETTLE)
+            try:
+                seen = driver.mend_returned(seen)
+            except MooringError as error:
+                log.error("devices could not be looked at", error=str(error))

@@ -497,6 +497,27 @@ def test_a_pair_that_was_deleted_by_hand_is_put_back_into_its_container_by_repai
     assert one.end.index in plugin.world.hears(two.end.index)
 
 
+def test_an_adapter_that_was_pulled_and_plugged_in_is_set_up_and_wired_again(
+    plugin: Plugin,
+) -> None:
+    plugin.world.add("can0", "can", up=False)
+    bus = plugin.network(vxcan__dev="can", bitrate="500000")
+    container = plugin.start(bus)
+    before = plugin.driver.devices()
+    plugin.world.remove(bus_index(plugin, "can0"))
+    gone = plugin.driver.mend_returned(before)
+    assert gone == {}
+    plugin.world.add("can0", "can", up=False)
+    now = plugin.driver.mend_returned(gone)
+    device = plugin.world.named("can0")
+    assert device is not None
+    assert (device.up, device.bitrate) == (True, 500000)
+    assert plugin.world.hears(container.end.index) == [device.index]
+    calls = plugin.world.calls
+    plugin.driver.mend_returned(now)
+    assert plugin.world.calls == calls + 1
+
+
 def test_endpoints_of_a_docker_that_was_restarted_by_force_are_forgotten(plugin: Plugin) -> None:
     bus = plugin.network()
     old = plugin.start(bus)
@@ -677,3 +698,14 @@ def test_an_endpoint_belongs_to_one_network(plugin: Plugin) -> None:
     with pytest.raises(MooringError, match="it belongs to the network"):
         Container(plugin, other, container.endpoint).join()
     assert isinstance(plugin.journal.endpoints[container.endpoint], Endpoint)
+
+
+def test_calls_are_counted_by_verb_and_result(plugin: Plugin) -> None:
+    bus = plugin.network()
+    with pytest.raises(MooringError):
+        plugin.endpoint(next(plugin.ids))
+    plugin.start(bus)
+    told = plugin.driver.status()
+    assert {"verb": "CreateEndpoint", "result": "failed", "count": 1} in told["calls"]
+    assert {"verb": "CreateEndpoint", "result": "done", "count": 1} in told["calls"]
+    assert set(told["seconds"]) == {"CreateNetwork", "CreateEndpoint", "Join"}

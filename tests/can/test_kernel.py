@@ -1,4 +1,4 @@
-"""The kernel that is really there, in a namespace; veth stands in for vxcan and a bridge for vcan."""
+"""The kernel that is really there, in a namespace; veth and a bridge stand in for vxcan and vcan."""
 
 from __future__ import annotations
 
