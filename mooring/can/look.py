@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from mooring.can import ask, health, recover
-from mooring.can.driver import sandbox_lives
+from mooring.can.buses import sandbox_lives
 from mooring.can.health import Finding, Health, Weight
 from mooring.can.journal import Journal, boot_id
 from mooring.can.kernel import Kernel, modules

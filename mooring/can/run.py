@@ -81,7 +81,7 @@ def read_journal(folder: Path, log: Lines) -> Journal:
 
 def _mend(driver: Driver, log: Lines) -> None:
     try:
-        driver.mend()
+        driver.buses.mend()
     except ExceptionGroup as group:
         for error in group.exceptions:
             log.error("a bus is not mended", error=str(error))
@@ -92,12 +92,12 @@ def _mend(driver: Driver, log: Lines) -> None:
 def _watch(driver: Driver, log: Lines) -> None:
     """Wire a bus again when its interface comes back: an adapter that was pulled and plugged."""
     with link_events() as events:
-        seen = driver.devices()
+        seen = driver.buses.devices()
         while True:
             until_news(events, QUIET)
             # One plug makes several messages.
             time.sleep(SETTLE)
             try:
-                seen = driver.mend_returned(seen)
+                seen = driver.buses.mend_returned(seen)
             except MooringError as error:
                 log.error("devices could not be looked at", error=str(error))

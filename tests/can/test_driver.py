@@ -339,7 +339,7 @@ def test_an_endpoint_that_joins_without_having_been_created_is_made(plugin: Plug
     container.join()
     container.enter()
     assert plugin.world.hears(container.end.index) == [bus_index(plugin)]
-    assert plugin.driver.recovered[Recovered.ENDPOINT] == 1
+    assert plugin.driver.buses.recovered[Recovered.ENDPOINT] == 1
 
 
 def test_many_containers_that_start_at_once_make_no_error_and_no_duplicate(plugin: Plugin) -> None:
@@ -430,17 +430,17 @@ def test_containers_come_back_after_a_reboot_with_new_endpoints_and_no_other_cal
         container.enter()
     assert len(plugin.world.rules) == 2 * 3 * 4
     assert set(plugin.journal.endpoints) == {one.endpoint for one in new}
-    assert plugin.driver.recovered[Recovered.DEVICE] == 1
+    assert plugin.driver.buses.recovered[Recovered.DEVICE] == 1
 
 
 def test_a_plugin_that_starts_after_a_reboot_mends_without_being_asked(plugin: Plugin) -> None:
     plugin.network()
     plugin.reboot()
-    assert plugin.driver.mend() == 1
+    assert plugin.driver.buses.mend() == 1
     device = plugin.world.named("vcan0")
     assert device is not None
     assert names.is_bus_mark(device.alias)
-    assert plugin.driver.mend() == 0
+    assert plugin.driver.buses.mend() == 0
 
 
 def test_without_recovery_a_missing_device_fails_at_once(tmp_path: Path) -> None:
@@ -473,7 +473,9 @@ def test_everything_that_is_missing_at_join_is_made(plugin: Plugin) -> None:
     container.join()
     container.enter()
     assert plugin.world.hears(container.end.index) == [bus_index(plugin)]
-    assert {Recovered.DEVICE, Recovered.ENDPOINT, Recovered.PAIR} <= set(plugin.driver.recovered)
+    assert {Recovered.DEVICE, Recovered.ENDPOINT, Recovered.PAIR} <= set(
+        plugin.driver.buses.recovered
+    )
 
 
 def test_a_bus_that_was_deleted_by_hand_is_wired_again_at_the_next_join(plugin: Plugin) -> None:
@@ -482,7 +484,7 @@ def test_a_bus_that_was_deleted_by_hand_is_wired_again_at_the_next_join(plugin: 
     plugin.world.remove(bus_index(plugin))
     two = plugin.start(bus)
     assert plugin.world.hears(one.end.index) == sorted([bus_index(plugin), two.end.index])
-    assert plugin.driver.recovered[Recovered.RULES] == 1
+    assert plugin.driver.buses.recovered[Recovered.RULES] == 1
 
 
 def test_a_pair_that_was_deleted_by_hand_is_put_back_into_its_container_by_repair(
@@ -503,18 +505,18 @@ def test_an_adapter_that_was_pulled_and_plugged_in_is_set_up_and_wired_again(
     plugin.world.add("can0", "can", up=False)
     bus = plugin.network(vxcan__dev="can", bitrate="500000")
     container = plugin.start(bus)
-    before = plugin.driver.devices()
+    before = plugin.driver.buses.devices()
     plugin.world.remove(bus_index(plugin, "can0"))
-    gone = plugin.driver.mend_returned(before)
+    gone = plugin.driver.buses.mend_returned(before)
     assert gone == {}
     plugin.world.add("can0", "can", up=False)
-    now = plugin.driver.mend_returned(gone)
+    now = plugin.driver.buses.mend_returned(gone)
     device = plugin.world.named("can0")
     assert device is not None
     assert (device.up, device.bitrate) == (True, 500000)
     assert plugin.world.hears(container.end.index) == [device.index]
     calls = plugin.world.calls
-    plugin.driver.mend_returned(now)
+    plugin.driver.buses.mend_returned(now)
     assert plugin.world.calls == calls + 1
 
 
@@ -532,7 +534,7 @@ def test_silence_tears_nothing_down(plugin: Plugin) -> None:
     rules = list(plugin.world.rules)
     plugin.now += 1e6
     plugin.restart()
-    plugin.driver.mend()
+    plugin.driver.buses.mend()
     assert plugin.world.rules == rules
     assert container.endpoint in plugin.journal.endpoints
 
@@ -634,7 +636,7 @@ def test_a_bus_that_is_held_for_too_long_is_an_error_and_not_a_hang(
     plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bus = plugin.network()
-    monkeypatch.setattr("mooring.can.driver.LOCK", 0.05)
+    monkeypatch.setattr("mooring.can.buses.LOCK", 0.05)
     waiting, go = threading.Event(), threading.Event()
 
     def hold(name: str) -> int:

@@ -1,4 +1,4 @@
-"""The kernel that is really there, in a namespace; veth and a bridge stand in for vxcan and vcan."""
+"""The kernel that is really there, in a namespace; veth and bridge stand in for vxcan and vcan."""
 
 from __future__ import annotations
 

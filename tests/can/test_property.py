@@ -47,7 +47,7 @@ class Story:
             self.plugin.world.crash_at = None
             self.plugin.restart()
             if self.chance.random() < 0.5:
-                self.plugin.driver.mend()
+                self.plugin.driver.buses.mend()
         self.plugin.world.crash_at = None
 
     # What Docker does. What it was not answered it takes as failed.
