@@ -137,6 +137,12 @@ def test_what_is_not_http_of_ours_is_refused_with_a_text(request_: bytes, status
     assert answer["Err"].startswith("mooring-can: ")
 
 
+def test_who_sends_far_too_much_is_told_so() -> None:
+    status, answer = post("NetworkDriver.Join", b"x" * (4 << 20))
+    assert status == 413
+    assert "over 1048576 bytes" in answer["Err"]
+
+
 def test_an_error_names_the_thing_and_the_remedy() -> None:
     def answer(_: Call) -> dict[str, Any]:
         raise MooringError("making the interface vcan0", "not permitted", "run it as root")
