@@ -1,47 +1,81 @@
-"""CAN in the machine: the plugin as a service, containers on buses, frames sent and counted."""
+"""CAN in the machine: the driver installed, containers on buses, frames sent and counted."""
 
 from __future__ import annotations
 
+import json
 import time
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
 
 from tests.vm.machine import TOOLS, Machine
 
 DRIVER = "mooring-can"
-IDS = {"1{:02X}": "#11", "123456{:02X}": "#22", "2{:02X}": "#R", "3{:02X}": "##1334455"}
-"""Of a classic frame, an extended one, a request (RTR) and one of CAN FD; what else each has."""
-
-UNIT = """\
-[Unit]
-Description=Mooring's CAN networks
-Before=docker.service
-
-[Service]
-ExecStart=/usr/local/bin/mooring can serve
-Restart=always
-RestartSec=0.1
-
-[Install]
-WantedBy=multi-user.target
-"""
+SERVICE = "mooring-can.service"
+BUS0 = ("vxcan.dev=vcan", "vxcan.id=0", "vxcan.peer=can")
+BUS1 = ("vxcan.dev=vcan", "vxcan.id=1", "vxcan.peer=can")
+DIES = "/usr/local/lib/lab/dies.py"
+FRAMES = "/usr/local/lib/lab/frames.py"
+SETTLED = 60.0
+"""Seconds in which what was begun has come to its end, on a machine that is slow and busy."""
 
 
-def serve(vm: Machine) -> None:
-    """Have the plugin run as a service, now and after each boot."""
-    vm.write("/etc/systemd/system/mooring-can.service", UNIT)
-    vm.shell("systemctl daemon-reload; systemctl enable --now mooring-can.service")
-    vm.shell("until test -S /run/docker/plugins/mooring-can.sock; do sleep 0.1; done")
+def install(vm: Machine, *options: str) -> str:
+    """Have the driver run as a service, now and after each boot; what the command says."""
+    bring(vm)
+    return vm.run("mooring", "can", "install", *options)
+
+
+def bring(vm: Machine) -> None:
+    """Have what sends and hears frames there."""
+    vm.write(FRAMES, Path(__file__).with_name("frames.py").read_text())
+
+
+@contextmanager
+def altered(vm: Machine, text: str, unit: str = SERVICE) -> Iterator[None]:
+    """Have this in the service's file too, meanwhile."""
+    folder = f"/etc/systemd/system/{unit}.d"
+    vm.write(f"{folder}/lab.conf", text)
+    vm.run("systemctl", "daemon-reload")
+    try:
+        yield
+    finally:
+        vm.run("rm", "-r", folder)
+        vm.run("systemctl", "daemon-reload")
+
+
+@contextmanager
+def dying(vm: Machine) -> Iterator[None]:
+    """Have a driver that is killed in the middle of its second Join since the boot, and its fifth.
+
+    From its next start on.
+    """
+    vm.write(DIES, Path(__file__).with_name("dies.py").read_text())
+    with altered(
+        vm,
+        f"[Service]\nExecStart=\nExecStart=/usr/bin/python3 {DIES} serve\n"
+        "RuntimeDirectory=lab\nRuntimeDirectoryPreserve=yes\n",
+    ):
+        yield
+
+
+def kills(vm: Machine) -> int:
+    """How often the driver was killed since the boot."""
+    said = vm.run("journalctl", "-b", "-u", SERVICE, "-o", "cat", "--no-pager")
+    return said.count("status=9/KILL")
 
 
 def log(vm: Machine) -> str:
-    """What the plugin has said."""
-    return vm.run("journalctl", "-u", "mooring-can.service", "-o", "cat", "--no-pager")
+    """What the driver has said since the machine's start."""
+    return vm.run("journalctl", "-b", "-u", SERVICE, "-o", "cat", "--no-pager")
 
 
-def network(vm: Machine, name: str, *options: str) -> None:
+def network(vm: Machine, name: str, *options: str, driver: str = DRIVER) -> None:
     words = [word for option in options for word in ("-o", option)]
     ipam = ("--ipam-driver", "null")
-    vm.run("docker", "network", "create", "--driver", DRIVER, *ipam, *words, name)
+    vm.run("docker", "network", "create", "--driver", driver, *ipam, *words, name)
 
 
 def container(vm: Machine, name: str, *networks: str, restart: str = "no") -> None:
@@ -56,66 +90,113 @@ def container(vm: Machine, name: str, *networks: str, restart: str = "no") -> No
     vm.run("docker", "start", name)
 
 
-class Party:
-    """One who sends and hears on a CAN interface: the host, or a container."""
-
-    def __init__(self, vm: Machine, name: str, device: str) -> None:
-        self.vm = vm
-        self.name = name
-        self.device = device
-
-    def _inside(self) -> tuple[str, ...]:
-        return () if self.name == "host" else ("docker", "exec", self.name)
-
-    def listen(self) -> None:
-        """Write down what comes from now on."""
-        where = f"/run/heard-{self.name}-{self.device}"
-        enter = ""
-        if self.name != "host":
-            pid = self.vm.run("docker", "inspect", "-f", "{{.State.Pid}}", self.name).strip()
-            enter = f"nsenter --net=/proc/{pid}/ns/net"
-        self.vm.shell(
-            f"systemctl reset-failed {self._unit} 2>/dev/null || true;"
-            f"systemd-run --quiet --unit {self._unit} "
-            f"sh -c 'exec {enter} candump -x {self.device} >{where}'"
-        )
-
-    @property
-    def _unit(self) -> str:
-        return f"heard-{self.name}-{self.device}"
-
-    def heard(self) -> Counter[str]:
-        """How often each id came from somebody else; ends the listening."""
-        self.vm.shell(f"systemctl stop {self._unit}")
-        lines = self.vm.run("cat", f"/run/heard-{self.name}-{self.device}").splitlines()
-        # can0  RX - -  123   [1]  11
-        parts = [line.split() for line in lines]
-        return Counter(part[4] for part in parts if part[1] == "RX")
-
-    def send(self, *frames: str) -> None:
-        script = "".join(f"cansend {self.device} '{frame}';" for frame in frames)
-        self.vm.run(*self._inside(), "sh", "-ec", script)
+def clear(vm: Machine) -> None:
+    """No container and no network any more, and of ours nothing left in the kernel."""
+    vm.shell("docker ps -aq | xargs -r docker rm -f; docker network prune -f")
+    assert not rules(vm)
+    left = [line for line in vm.run("ip", "-d", "-o", "link").splitlines() if "mooring:" in line]
+    assert not left
 
 
-def ids(number: int) -> list[str]:
-    """Of the frames that the party with this number sends."""
-    return [form.format(number) for form in IDS]
+def running(vm: Machine) -> list[str]:
+    return sorted(vm.run("docker", "ps", "--format", "{{.Names}}").split())
 
 
-def exchange(*parties: Party) -> dict[str, Counter[str]]:
-    """Each sends one frame of every kind, with ids of its own; what each has heard of others."""
-    for party in parties:
-        party.listen()
-    time.sleep(1)
-    for number, party in enumerate(parties):
-        party.send(*(form.format(number) + rest for form, rest in IDS.items()))
-    time.sleep(1)
-    return {party.name: party.heard() for party in parties}
+def wait(vm: Machine, condition: str, within: float = SETTLED) -> None:
+    """Until a shell's condition holds."""
+    vm.shell(f"until {condition}; do sleep 0.1; done", within=within)
 
 
-def each_once(*parties: Party) -> dict[str, Counter[str]]:
+# --- frames ---------------------------------------------------------------------------------------
+
+Heard = dict[str, dict[str, int]]
+KINDS = (0x100, 0x92345600, 0x40000200, 0x300)
+"""Ids, less their party's number: a classic frame, an extended one, a request, one of CAN FD.
+
+The first digits of an extended id and of a request hold the flags by which the kernel tells them.
+"""
+
+
+def parties(vm: Machine, *names: str) -> list[str]:
+    """Of ``container:interface`` and ``host:interface``, what frames.py wants to know."""
+    words = [name.split(":") for name in names]
+    others = [name for name, _ in words if name != "host"]
+    pids = {"host": "1"}
+    if others:
+        said = vm.run("docker", "inspect", "-f", "{{.State.Pid}}", *others).split()
+        pids |= dict(zip(others, said, strict=True))
+    return [f"{name}:{pids[name]}:{device}" for name, device in words]
+
+
+def exchange(vm: Machine, *names: str) -> Heard:
+    """Each party sends one frame of every kind; what each heard of others, by id."""
+    said = vm.run("python3", FRAMES, "once", *parties(vm, *names))
+    told: Heard = json.loads(said)
+    return told
+
+
+def each_once(*names: str) -> Heard:
     """What ``exchange`` answers on a good bus: all of the others' frames, once, none of its own."""
+    ids = {name: [f"{kind + n:X}" for kind in KINDS] for n, name in enumerate(names)}
     return {
-        party.name: Counter(i for n, other in enumerate(parties) if other != party for i in ids(n))
-        for party in parties
+        name.partition(":")[0]: {i: 1 for other in names if other != name for i in ids[other]}
+        for name in names
     }
+
+
+def check_bus(vm: Machine, *names: str) -> None:
+    assert exchange(vm, *names) == each_once(*names), log(vm)
+
+
+@contextmanager
+def streaming(vm: Machine, *names: str) -> Iterator[dict[str, Any]]:
+    """The first sends numbered frames to the others meanwhile; after it, what became of them."""
+    told: dict[str, Any] = {}
+    words = " ".join(parties(vm, *names))
+    vm.shell(
+        "rm -f /run/stop /run/told; systemctl reset-failed stream 2>/dev/null || true;"
+        "systemd-run --quiet --unit stream "
+        f"sh -c 'python3 {FRAMES} stream /run/stop {words} >/run/told.new;"
+        " mv /run/told.new /run/told'"
+    )
+    wait(vm, 'test "$(systemctl show -P ActiveState stream)" = active')
+    time.sleep(1)
+    try:
+        yield told
+    finally:
+        vm.run("touch", "/run/stop")
+        wait(vm, "test -e /run/told")
+        told |= json.loads(vm.run("cat", "/run/told"))
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+
+def rules(vm: Machine) -> Counter[str]:
+    """The rules that the kernel has, as cangw lists them, without their counters."""
+    lines = vm.tried("cangw", "-L").out.splitlines()
+    return Counter(line.partition("#")[0].strip() for line in lines if line.startswith("cangw"))
+
+
+def health(vm: Machine) -> dict[str, Any]:
+    told: dict[str, Any] = json.loads(vm.tried("mooring", "can", "health", "--format", "json").out)
+    return told
+
+
+def check_rules(vm: Machine, **endpoints: int) -> None:
+    """On each device a mesh over so many endpoints, each rule once; and health agrees."""
+    found = rules(vm)
+    assert set(found.values()) <= {1}, found
+    wanted = sum(2 * count * (count + 1) for count in endpoints.values())
+    assert len(found) == wanted, "\n".join(found)
+    told = health(vm)
+    assert told["well"], told["findings"]
+    assert not told["findings"]
+    assert {bus["device"]: len(bus["endpoints"]) for bus in told["buses"]} == endpoints
+    assert sum(bus["rules_wanted"] for bus in told["buses"]) == wanted
+
+
+def names_of(vm: Machine, label: str) -> Sequence[str]:
+    """The running containers that Docker lists under this filter."""
+    said = vm.run("docker", "ps", "--filter", label, "--format", "{{.Names}}")
+    return sorted(said.split())

@@ -8,7 +8,7 @@ import pytest
 
 from tests.vm.machine import TOOLS, Machine, machine
 
-pytestmark = [pytest.mark.real, pytest.mark.slow]
+pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.vm, pytest.mark.timeout(900)]
 
 
 @pytest.fixture(scope="module")
