@@ -37,11 +37,17 @@ class Tasks:
     ) -> None:
         await self.end()
 
-    def start(self, name: str, body: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Run ``body`` once as a task called ``owner.name``."""
+    def start(
+        self, name: str, body: Coroutine[Any, Any, Result], *, awaited: bool = False
+    ) -> asyncio.Task[Result]:
+        """Run ``body`` once as a task called ``owner.name``.
+
+        What it raises is logged, unless it is ``awaited``: then whoever starts it looks at how it
+        ended, and knows whether that is worth a word.
+        """
         task = asyncio.create_task(body, name=f"{self.owner}.{name}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard if awaited else self._ended)
         return task
 
     def supervise(

@@ -183,8 +183,8 @@ class Relay:
             self._say("")
             async with Tasks("udp stream") as tasks:
                 ways = [
-                    tasks.start("up", self._up(writer)),
-                    tasks.start("down", self._down(reader, rest)),
+                    tasks.start("up", self._up(writer), awaited=True),
+                    tasks.start("down", self._down(reader, rest), awaited=True),
                 ]
                 done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 why = [str(error) for task in done if (error := task.exception())]

@@ -217,6 +217,18 @@ async def test_what_a_task_raises_that_nobody_waits_for_is_logged_when_it_happen
             assert [(e["event"], e["task"]) for e in told] == [("task_failed", "t.job")]
 
 
+async def test_what_an_awaited_task_raises_is_for_whoever_started_it_to_tell():
+    async def fail() -> None:
+        raise ConnectionResetError("the link is gone")
+
+    with structlog.testing.capture_logs() as told:
+        async with Tasks("t") as tasks:
+            job = tasks.start("job", fail(), awaited=True)
+            await asyncio.wait([job])
+            assert isinstance(job.exception(), ConnectionResetError)
+    assert told == []
+
+
 async def test_leaving_with_an_error_ends_the_tasks_and_hands_the_error_on():
     turn = Turns()
     started = []
