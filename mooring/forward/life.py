@@ -12,6 +12,8 @@ STEADY = 30.0
 """Seconds that a link must be live before its earlier failures are forgotten."""
 BLOCKED_WAIT = 60.0
 """Seconds between tries while a person must act."""
+LOOK_AFTER = 0.5
+"""Seconds that a log-in may take before it is looked whether the host can be reached at all."""
 BACKOFF = Backoff(first=0.25, cap=30.0)
 
 
@@ -59,6 +61,15 @@ def wait(life: Life, chance: Callable[[], float]) -> float:
     if life.state is LinkState.BLOCKED:
         return BLOCKED_WAIT
     return BACKOFF.delay(life.failures - 1, chance)
+
+
+def look_every(away: float) -> float:
+    """Seconds between two looks whether a host can be reached that is away for so many.
+
+    A look costs a packet, where a log-in costs the host a process: so they are frequent, and
+    cost an outage at most a 400th of its time.
+    """
+    return min(5.0, max(0.25, away / 400))
 
 
 def seen_steady(life: Life, now: float) -> Life:

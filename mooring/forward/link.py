@@ -22,6 +22,7 @@ from mooring.forward.transport import (
     OUTPUT,
     Lost,
     Options,
+    Peer,
     Ran,
     Refused,
     Silent,
@@ -70,6 +71,10 @@ class Link:
         # asyncssh does nothing when its own socket is full; these are asyncio's names for it.
         connection.pause_writing = self._shared.pause_writing  # type: ignore[method-assign]
         connection.resume_writing = self._shared.resume_writing  # type: ignore[method-assign]
+
+    @property
+    def peer(self) -> Peer | None:
+        return self._guard.peer
 
     async def run(self, command: str, *, deadline: float) -> Ran:
         session = _Capture()
@@ -163,7 +168,7 @@ class Link:
         if why := self._why_dead():
             opening.close()
             raise blocked.lost(attempted, why)
-        task = self._tasks.start("open", opening)
+        task = self._tasks.start("open", opening, awaited=True)
         try:
             done, _ = await asyncio.wait({task}, timeout=within)
         except asyncio.CancelledError:

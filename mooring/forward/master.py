@@ -55,7 +55,7 @@ _FIRST = """\
 BatchMode yes
 ForwardAgent no
 ForwardX11 no
-LogLevel INFO
+LogLevel VERBOSE
 ServerAliveCountMax 2
 StrictHostKeyChecking yes
 """

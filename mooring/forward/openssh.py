@@ -27,6 +27,7 @@ from mooring.forward.transport import (
     OUTPUT,
     Lost,
     Options,
+    Peer,
     Ran,
     Reader,
     Refused,
@@ -57,9 +58,14 @@ class OpenSsh:
     def __init__(self, master: Master) -> None:
         self._master = master
         self._host = str(master.address)
+        self._peer = blocked.reached(list(master.said))
         self._closing = False
         self._paths: dict[str, str] = {}
         self._reached: set[str] = set()
+
+    @property
+    def peer(self) -> Peer | None:
+        return self._peer
 
     async def run(self, command: str, *, deadline: float) -> Ran:
         attempted = f"running {command[:60]!r} on {self._host}"

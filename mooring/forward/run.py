@@ -24,6 +24,7 @@ from mooring.forward.diagnose import Look, diagnose
 from mooring.forward.keep import Keep
 from mooring.forward.news import News
 from mooring.forward.ports import Ports
+from mooring.forward.reach import Reach
 from mooring.forward.remote_docker import find
 from mooring.forward.seats import Seat, Seats
 from mooring.forward.stream import Stream
@@ -79,6 +80,7 @@ class Remote:
         """Set it to retry at once: the network is back, or somebody asks."""
         self.condition = Condition(str(address), keep, news or News(), clock)
         self._connect = connect
+        self._reach = Reach()
         self._pace = settings.pace
         self._gate = Gate()
         self._tasks = Tasks(f"forward {address.host}")
@@ -97,6 +99,7 @@ class Remote:
         """Link, list, watch, until cancelled; let every port go at the end."""
         async with self._tasks as tasks:
             tasks.supervise("save", self._save, every=2)
+            tasks.supervise("reach", self._reach.turn)
             tasks.supervise("link", self.turn)
             try:
                 await asyncio.get_running_loop().create_future()
@@ -117,7 +120,7 @@ class Remote:
         await self._wait()
         self.condition.to(LinkState.CONNECTING)
         try:
-            link = await self._connect(self.address, self.settings.ssh)
+            link = await self._make()
             try:
                 await self._use(link)
             finally:
@@ -127,13 +130,32 @@ class Remote:
                 if self._stopping:
                     await closing
         except Blocked as error:
+            self._reach.rest()
             self.condition.lose(error, Pattern.AUTHENTICATION, blocked=True)
-        except Silent as error:
-            self.condition.lose(error, Pattern.STALE_LINK)
         except EngineError as error:
             self.condition.lose(error, Pattern.DOCKER_SILENT)
         except MooringError as error:
-            self.condition.lose(error, Pattern.NETWORK)
+            self._reach.lost(error)
+            silent = isinstance(error, Silent)
+            self.condition.lose(error, Pattern.STALE_LINK if silent else Pattern.NETWORK)
+
+    async def _make(self) -> Transport:
+        """A link. A try that hangs is begun anew once its host is reached again.
+
+        Raises ``Blocked`` and ``Lost``.
+        """
+        while True:
+            self._reach.back.clear()
+            async with Tasks("connect") as tasks:
+                try:
+                    async with asyncio.timeout(None) as patience:
+                        tasks.start("back", self._reach.give_up(patience))
+                        link = await self._connect(self.address, self.settings.ssh)
+                    self._reach.linked(link.peer)
+                    return link
+                except TimeoutError:
+                    if not patience.expired():
+                        raise
 
     async def _wait(self) -> None:
         life = self.condition.life
@@ -144,9 +166,12 @@ class Remote:
         self.hurry.clear()
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, unless somebody is in a hurry or the link that there is gets lost."""
+        """Sleep, unless somebody is in a hurry, the host is back, or the link is lost."""
         async with Tasks("pause") as tasks:
-            waiting: list[asyncio.Task[Any]] = [tasks.start("hurry", self.hurry.wait())]
+            waiting: list[asyncio.Task[Any]] = [
+                tasks.start("hurry", self.hurry.wait()),
+                tasks.start("back", self._reach.back.wait()),
+            ]
             if self._gone:
                 waiting.append(self._gone)
             await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)

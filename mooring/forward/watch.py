@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 class Pace:
     """How often and how long, in seconds."""
 
-    ping_every: float = 15.0
+    ping_every: float = 8.0
     probe: float = 5.0
     """What Docker, or a command, may take to answer a check."""
     list_every: float = 60.0
@@ -105,14 +105,15 @@ class Watch:
         self._dirty.set()
         try:
             async with Tasks("watch") as tasks:
-                parts = {
-                    "eof": tasks.start("events", self._follow(reader, writer, docker, stream)),
-                    "docker_failed": tasks.start("sync", self._sync_for_ever(docker)),
-                    "ping_failed": tasks.start("ping", self._ping_for_ever(docker)),
-                    "slept": tasks.start("clock", slept()),
-                    "suspected": tasks.start("suspicion", self._suspicion.get()),
-                    "asked": tasks.start("wish", self._wish.get()),
+                bodies = {
+                    "eof": self._follow(reader, writer, docker, stream),
+                    "docker_failed": self._sync_for_ever(docker),
+                    "ping_failed": self._ping_for_ever(docker),
+                    "slept": slept(),
+                    "suspected": self._suspicion.get(),
+                    "asked": self._wish.get(),
                 }
+                parts = {n: tasks.start(n, body, awaited=True) for n, body in bodies.items()}
                 await asyncio.wait([gone, *parts.values()], return_when=asyncio.FIRST_COMPLETED)
                 ended = [how(name, part) for name, part in parts.items() if part.done()]
             if ended:
@@ -175,8 +176,8 @@ class Watch:
             log.warning("containers_set_aside", host=self._condition.host, items=items)
         done = await self._ports.show(containers)
         changed = len(done.opened) + len(done.retargeted)
-        if changed or done.closed:
-            self._condition.news.tell()
+        # Not only of these: what lingers or is in conflict, here or on another host, is news too.
+        self._condition.news.tell()
         if heard_at is None:
             return changed
         if done.opened:

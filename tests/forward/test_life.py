@@ -64,6 +64,11 @@ def test_a_link_that_only_a_person_can_mend_is_tried_once_a_minute() -> None:
     assert lives.wait(life, most) == 60
 
 
+def test_a_host_that_is_away_is_looked_for_often_at_first_and_never_more_than_5_s_apart() -> None:
+    away = (0, 20, 100, 400, 2000, 86_400)
+    assert [lives.look_every(seconds) for seconds in away] == [0.25, 0.25, 0.25, 1, 5, 5]
+
+
 def test_why_the_last_link_was_lost_is_told_until_the_next_is_made() -> None:
     life = lives.to(lives.lost(Life(), 0, "reset by peer"), LinkState.CONNECTING, 1)
     assert life.detail == "reset by peer"

@@ -18,6 +18,8 @@ from mooring.core.tasks import Tasks
 from mooring.forward import link as by_asyncssh
 from mooring.forward import openssh as by_openssh
 from mooring.forward.address import Address
+from mooring.forward.keep import Keep
+from mooring.forward.run import Remote, Settings
 from mooring.forward.transport import (
     Blocked,
     Connect,
@@ -28,7 +30,9 @@ from mooring.forward.transport import (
     Tally,
     Transport,
 )
-from mooring.model.forward import Target
+from mooring.forward.watch import Pace
+from mooring.model.forward import LinkState, Target
+from tests.forward.fakes import until
 from tests.lab.remote import RemoteHost, free_port, remote  # noqa: F401 (a fixture)
 
 pytestmark = [pytest.mark.real, pytest.mark.link]
@@ -404,6 +408,7 @@ async def test_a_host_of_the_configuration_is_known_by_its_short_name(
     link = await connect(Address("build"), Options(config=host.config))
     try:
         assert (await link.run("id -un", deadline=5)).stdout == "deploy\n"
+        assert link.peer == (host.ip, 2222)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", 4444)
     finally:
@@ -429,6 +434,7 @@ async def test_a_jump_host_is_gone_through(host: RemoteHost, connect: Connect) -
             break
         await asyncio.sleep(0.01)
     assert host.sessions() == []
+    assert link.peer == (host.ip, host.port)
 
 
 async def test_a_jump_host_that_denies_us_is_the_one_that_is_named(
@@ -451,6 +457,7 @@ async def test_a_proxy_command_is_run_by_a_shell(host: RemoteHost, connect: Conn
     )
     async with linked_to(connect, Address("inner"), options(host)) as link:
         assert (await link.run("id -un", deadline=5)).stdout == "deploy\n"
+        assert link.peer is None
 
 
 async def test_a_configuration_that_makes_no_sense_is_said_with_its_line(
@@ -928,6 +935,38 @@ async def test_an_account_without_sessions_still_forwards(
 
 
 # --- the end of a link
+
+
+@pytest.mark.slow
+async def test_a_log_in_that_hangs_is_begun_anew_when_the_network_is_back(
+    host: RemoteHost, connect: Connect, tmp_path: Path
+) -> None:
+    made = 0
+
+    async def connects(where: Address, how: Options) -> Transport:
+        nonlocal made
+        made += 1
+        if made == 2:
+            # As the kernel does, which repeats a lost packet after 1, 2, 4, 8, … seconds.
+            await asyncio.sleep(3600)
+        return await connect(where, how)
+
+    pace = Pace(probe=2.0)
+    kept = Remote(
+        address(host), Settings(ssh=options(host), pace=pace), connects, Keep(tmp_path / "state")
+    )
+    async with Tasks("test") as tasks:
+        tasks.start("kept", kept.run())
+        await until(lambda: kept.status().state is LinkState.VERIFYING, seconds=30)
+        host.drop()
+        await until(lambda: made == 2, seconds=30)
+        await asyncio.sleep(1)
+        host.heal()
+        await until(lambda: kept.status().state is LinkState.VERIFYING, seconds=30)
+        assert made == 3
+        drop = kept.status().last_drop
+        assert drop
+        assert drop.pattern == "stale_link"
 
 
 async def test_a_killed_session_is_known_at_once_with_words(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from mooring.core.tasks import Tasks
+from mooring.forward import life as lives
 from mooring.forward.address import Address
 from mooring.forward.keep import Keep
 from mooring.forward.run import Remote, Settings
@@ -281,6 +282,40 @@ async def test_a_host_that_is_away_is_tried_for_ever_with_growing_waits(lab: Lab
     lab.host.refuses = None
     lab.remote.hurry.set()
     await lab.state(LinkState.LIVE)
+
+
+async def test_a_host_that_is_back_is_linked_to_before_its_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lab.live()
+    lab.host.link.kill()
+    lab.host.peer = "127.0.0.1", free_port()
+    await until(lambda: len(lab.host.links) == 2)
+    await lab.state(LinkState.LIVE)
+    monkeypatch.setattr(lives, "wait", lambda life, chance: 3600.0)
+    lab.host.unreachable()
+    lab.host.link.kill()
+    await lab.state(LinkState.BACKOFF)
+    lab.host.refuses = None
+    # Nothing has been seen to change before the look that is answered.
+    await until(lambda: lab.remote._reach._missed)
+    with socket.create_server(lab.host.peer):
+        await lab.state(LinkState.LIVE, seconds=15)
+
+
+async def test_a_host_that_was_there_all_the_time_is_tried_in_its_own_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        lab.host.peer = listening.getsockname()[:2]
+        await lab.live()
+        monkeypatch.setattr(lives, "wait", lambda life, chance: 3600.0)
+        lab.host.link.kill()
+        listening.settimeout(10)
+        looked, _ = await asyncio.to_thread(listening.accept)
+        looked.close()
+        await asyncio.sleep(0.6)
+        assert lab.remote.status().state is LinkState.BACKOFF
 
 
 async def test_a_link_through_which_nothing_comes_is_known_and_replaced(lab: Lab) -> None:
