@@ -67,6 +67,7 @@ async def forget_old(state: State) -> None:
         await connection.execute(delete(report).where(report.c.stored_at < now - KEEP_REPORTS))
         await connection.execute(delete(event).where(event.c.at < before))
         await connection.execute(delete(run).where(run.c.finished_at < before))
+        await forwards.forget_gone(connection)
         await forwards.forget_moments(connection, before)
         observed = (address, interface, route, neighbour, container, subnet, forward, remote_host)
         for table in observed:

@@ -227,6 +227,24 @@ async def test_what_is_long_gone_is_forgotten(world: World) -> None:
     assert [r["address"] for r in await world.items("remote-hosts")] == [BUILD]
 
 
+async def test_of_very_many_forwards_that_are_gone_the_newest_are_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mooring.server.db.forwards.MAX_GONE", 3)
+    agent = await program(world)
+    stays = forward(7999, "stays")
+    for n in range(6):
+        await agent.report(
+            reported(remote(forward(8000 + n), stays), remote(forward(9000), host="ssh://b"))
+        )
+        world.clock.forward(1)
+    await agent.report(reported(remote(stays), remote(host="ssh://b")))
+    await forget_old(world.state)
+    gone = [f["local"].rpartition(":")[2] for f in await world.items("forwards", gone=True)]
+    assert gone == ["8003", "8004", "8005", "9000"]
+    assert (await world.one("forwards"))["container"] == "stays"
+
+
 # --- told
 
 

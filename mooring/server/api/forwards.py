@@ -21,7 +21,7 @@ from mooring.server.api.door import (
 from mooring.server.api.forward_shapes import Forward, LinkMoment, RemoteHost, Totals
 from mooring.server.api.problems import Refused, missing
 from mooring.server.api.shapes import Page
-from mooring.server.db import forwards, timeline
+from mooring.server.db import agents, forwards, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 
@@ -71,6 +71,10 @@ async def delete_remote_host(remote_host_id: str, state: TheState, _: Admin) -> 
     now = state.clock()
     async with state.database.write() as connection:
         row = await forwards.by_id(connection, remote_host_id)
+        if row is not None:
+            # A report may be bringing it back at this moment.
+            await agents.lock(connection, row["agent_id"], row["network_id"])
+            row = await forwards.by_id(connection, remote_host_id)
         if row is None:
             raise missing("remote host", remote_host_id)
         if row["gone_at"] is None and row["agent_online"]:

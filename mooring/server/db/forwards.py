@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
+import msgspec
 from sqlalchemy import ColumnElement, delete, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mooring.model.forward import MAX_REPORTED_HISTORY, ForwardState, LinkState
+from mooring.model.forward import MAX_REPORTED_HISTORY, ForwardState, LinkState, Totals
 from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, forward, moment, remote_host
 from mooring.server.merge import Row
 
 MAX_MOMENTS = 10_000
-"""Of a remote host that are kept."""
+MAX_GONE = 1000
+"""How many moments, and how many gone forwards, are kept of a remote host."""
 
 _REMOTES = Listing(
     remote_host,
@@ -123,8 +125,25 @@ async def history(connection: AsyncConnection, ask: Ask, remote_id: str) -> Page
     return await fetch(connection, _MOMENTS, ask, moment.c.remote_host_id == remote_id)
 
 
+async def forget_gone(connection: AsyncConnection) -> None:
+    """Forget of each remote host all gone forwards but the newest.
+
+    Where containers have a new name each time (in CI), none of them ever comes back.
+    """
+    newest = func.row_number().over(
+        partition_by=forward.c.remote_host_id, order_by=forward.c.gone_at.desc()
+    )
+    ranked = (
+        select(forward.c.id, newest.label("place_in_line"))
+        .where(forward.c.gone_at.is_not(None))
+        .subquery()
+    )
+    stale = select(ranked.c.id).where(ranked.c.place_in_line > MAX_GONE)
+    await connection.execute(delete(forward).where(forward.c.id.in_(stale)))
+
+
 async def forget_moments(connection: AsyncConnection, before: float) -> None:
-    """Forget those that happened ``before``, and of each remote host all but the newest.
+    """Forget moments from ``before``, and of each remote host all but the newest.
 
     Those that its next report would bring again stay.
     """
@@ -135,6 +154,20 @@ async def forget_moments(connection: AsyncConnection, before: float) -> None:
     old = (ranked.c.at < before) & (ranked.c.place_in_line > MAX_REPORTED_HISTORY)
     stale = select(ranked.c.id).where(or_(old, ranked.c.place_in_line > MAX_MOMENTS))
     await connection.execute(delete(moment).where(moment.c.id.in_(stale)))
+
+
+async def totals(connection: AsyncConnection) -> list[tuple[dict[str, str], Totals]]:
+    """What was counted at each remote host that is there, and whose it is."""
+    query = (
+        select(remote_host.c.address, agent.c.name, remote_host.c.totals)
+        .join(agent, agent.c.id == remote_host.c.agent_id)
+        .where(remote_host.c.gone_at.is_(None))
+        .order_by(remote_host.c.address, remote_host.c.id)
+    )
+    return [
+        ({"remote": address, "agent": name}, msgspec.convert(stored, Totals))
+        for address, name, stored in (await connection.execute(query)).all()
+    ]
 
 
 async def _with_facts(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
