@@ -15,7 +15,7 @@ from asyncssh.channel import SSHChannel
 from mooring.core.tasks import Tasks
 from mooring.forward import blocked
 from mooring.forward.address import Address
-from mooring.forward.bridge import FIRST_WINDOW, Bridge, Shared
+from mooring.forward.bridge import FIRST_WINDOW, Bridge, Shared, keep_short
 from mooring.forward.login import Guard, log_in, words
 from mooring.forward.transport import (
     OPEN_WITHIN,
@@ -67,7 +67,9 @@ class Link:
         self._tasks = Tasks(f"ssh {address.host}")
         self._shared = Shared()
         self._closing = False
-        _keep_short(connection)
+        own = connection.get_extra_info("socket")
+        if own is not None:
+            keep_short(own, _UNSENT)
         # asyncssh does nothing when its own socket is full; these are asyncio's names for it.
         connection.pause_writing = self._shared.pause_writing  # type: ignore[method-assign]
         connection.resume_writing = self._shared.resume_writing  # type: ignore[method-assign]
@@ -200,13 +202,6 @@ def _discard(task: asyncio.Task[tuple[Any, Any]]) -> None:
         return
     channel, _ = task.result()
     channel.abort()
-
-
-def _keep_short(connection: asyncssh.SSHClientConnection) -> None:
-    own = connection.get_extra_info("socket")
-    tcp = own is not None and own.family in (socket.AF_INET, socket.AF_INET6)
-    if tcp and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 class _Capture(asyncssh.SSHClientSession[bytes]):

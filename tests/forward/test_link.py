@@ -756,6 +756,29 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount_of_memory(
 
 
 @pytest.mark.slow
+async def test_a_client_that_has_become_slow_costs_no_more_than_its_window(
+    host: RemoteHost, connect: Connect, tasks: Clients
+) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        piece = bytes(1 << 16)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+
+    async with server(host, flood) as port, linked(connect, host) as link:
+        before = resident()
+        call = Call(tasks, link, port)
+        for _ in range(100):
+            assert len(await call.hear(1 << 20)) == 1 << 20
+        most = 0
+        for _ in range(150):
+            assert len(await call.hear(1 << 18)) == 1 << 18
+            await asyncio.sleep(0.02)
+            most = max(most, resident() - before)
+        assert most < 60 << 20
+
+
+@pytest.mark.slow
 async def test_a_remote_side_that_never_reads_stops_its_client(
     host: RemoteHost, connect: Connect, tasks: Clients
 ) -> None:
