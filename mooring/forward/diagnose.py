@@ -28,6 +28,8 @@ class Look:
     docker_detail: str = ""
     now: float = 0.0
     """Seconds since the epoch."""
+    tried: bool = True
+    """False: nothing was tried, and only what is known already counts."""
 
 
 _ADVICE = {
@@ -101,6 +103,9 @@ def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
         return Pattern.AUTHENTICATION, (f"the link is blocked: {look.detail}",)
     if look.state in (LinkState.BACKOFF, LinkState.CONNECTING):
         return Pattern.NETWORK, (f"there is no link now: {look.detail or 'it is being made'}",)
+    if not look.tried:
+        silent = f"Docker does not answer: {look.docker_detail}"
+        return (Pattern.DOCKER_SILENT, (silent,)) if look.docker_detail else None
     if look.ssh_ms is None:
         return Pattern.STALE_LINK, ("the link is there, and a command over it did not end in 5 s",)
     if look.docker_ms is None:
@@ -146,6 +151,8 @@ def _words(record: StreamRecord) -> str:
 
 
 def _live(look: Look) -> tuple[str, ...]:
+    if not look.tried and look.docker_ms is not None:
+        return (f"Docker answered the last check in {look.docker_ms:.0f} ms",)
     if look.ssh_ms is None or look.docker_ms is None:
         return ()
     link = f"a command over the link took {look.ssh_ms:.0f} ms"

@@ -140,7 +140,7 @@ def test_what_is_asked_wrongly_is_told_and_the_exit_code_is_two(
 ) -> None:
     if said is None:
         # A word of its own is a container's name: nothing is wrong with it.
-        monkeypatch.setattr("mooring.cli.forward.run._site", _refuse)
+        monkeypatch.setattr("mooring.cli.forward.run.make_site", _refuse)
         with pytest.raises(AssertionError, match="it would start"):
             mooring(*words.split())
         return
@@ -197,7 +197,7 @@ def test_a_context_a_file_and_an_address_are_hosts_in_their_order(
         seen.extend(hosts)
         raise AssertionError("it would start")
 
-    monkeypatch.setattr("mooring.cli.forward.run._site", site)
+    monkeypatch.setattr("mooring.cli.forward.run.make_site", site)
     with pytest.raises(AssertionError):
         mooring(
             *("build", "--host", "ssh://b", "--config", str(home / "forward.toml")),

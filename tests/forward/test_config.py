@@ -41,7 +41,7 @@ exclude = ["label=internal"]
 
 
 def read(text: str) -> tuple[Host, ...]:
-    return config.read(text, "forward.toml", parse)
+    return config.read(text, "forward.toml", parse).hosts
 
 
 def fault(text: str) -> Bad:
@@ -71,7 +71,7 @@ def test_hosts_are_read_in_their_order_with_the_defaults_of_the_file() -> None:
 
 def test_a_dockers_context_can_be_named_instead_of_an_address() -> None:
     found = config.read('[[host]]\naddress = "build"', "f", lambda name: Address(name, "context"))
-    assert found == (Host(Address("build", "context")),)
+    assert found.hosts == (Host(Address("build", "context")),)
 
 
 @pytest.mark.parametrize(
