@@ -195,6 +195,7 @@ class Remote:
             self.condition.came_back()
             self.condition.to(LinkState.VERIFYING)
             docker = await self._find_docker(link)
+            failures = 0
             while True:
                 self._docker = docker
                 self.condition.to(LinkState.SYNCING)
@@ -206,7 +207,8 @@ class Remote:
                     stream.ended("stop", clean=True)
                     raise
                 finally:
-                    failures = self.condition.record(stream)
+                    # Those of the links before say nothing of this one.
+                    failures = min(failures + 1, self.condition.record(stream))
                 if fault:
                     await self._wait_for_docker(link, docker, fault)
                 elif failures:

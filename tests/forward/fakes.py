@@ -266,6 +266,10 @@ class Engine:
         await _abort(self._writers)
         self.path.unlink(missing_ok=True)
 
+    async def hang_up(self) -> None:
+        """Every stream ends, and the daemon goes on."""
+        await _abort(self._writers)
+
     def start(self, name: str, *ports: int | dict[str, Any], **more: Any) -> Running:
         """Start a container that publishes these ports (or says this of them itself)."""
         made = Running(f"{next(self._numbers):064x}", name, _published(ports), **more)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from mooring.core.backoff import Backoff
 from mooring.core.tasks import Tasks
 from mooring.forward import life as lives
 from mooring.forward.address import Address
@@ -272,6 +273,35 @@ async def test_a_client_that_comes_during_an_outage_is_held_and_served(lab: Lab)
     await until(lambda: lab.remote.tunnels.held == 1)
     lab.host.refuses = None
     assert await heard == "web"
+
+
+async def test_a_link_that_is_cut_again_and_again_is_made_again_soon(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "BACKOFF", Backoff(first=0.02))
+    port = lab.publish("web")
+    await lab.live()
+    for number in range(2, 14):
+        lab.host.link.kill()
+        await until(lambda n=number: lab.remote.status().generation == n, seconds=2)
+        await lab.state(LinkState.LIVE)
+    assert await hear(port) == "web"
+    assert lab.remote.status().consecutive_failures == 12
+
+
+async def test_the_cuts_before_do_not_hold_up_a_stream_that_breaks_behind_a_good_link(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "BACKOFF", Backoff(first=0.02))
+    await lab.live()
+    for number in range(2, 14):
+        lab.host.link.kill()
+        await until(lambda n=number: lab.remote.status().generation == n)
+        await lab.state(LinkState.LIVE)
+    await lab.engine.hang_up()
+    port = lab.publish("web")
+    await until(lambda: port in lab.forwards(), seconds=3)
+    assert len(lab.host.links) == 13
 
 
 async def test_a_host_that_is_away_is_tried_for_ever_with_growing_waits(lab: Lab) -> None:
