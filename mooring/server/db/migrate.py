@@ -71,7 +71,7 @@ def _upgrade(connection: Connection, name: str) -> None:
     _run(connection, revision, name)
 
 
-def _run(connection: Connection, revision: str | None, name: str) -> None:
+def _run(connection: Connection, revision: str | None, name: str, to: str = "head") -> None:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -88,7 +88,7 @@ def _run(connection: Connection, revision: str | None, name: str) -> None:
         )
 
     def steps(current: Any, context: Any) -> Any:
-        return script._upgrade_revs("head", current)
+        return script._upgrade_revs(to, current)
 
     with EnvironmentContext(config, script, fn=steps) as environment:
         environment.configure(connection=connection)
