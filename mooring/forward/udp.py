@@ -238,7 +238,10 @@ def _frame(kind: int, number: int, body: bytes = b"") -> bytes:
 
 
 async def _greeted(reader: Reader) -> bytes:
-    """Wait for the far end's greeting; answers what came behind it. Raises ``Refused``."""
+    """Wait for the far end's greeting; answers what came behind it.
+
+    Raises ``Refused``, and ``Lost`` when the link breaks meanwhile.
+    """
     said = b""
     try:
         async with asyncio.timeout(START):
@@ -249,6 +252,8 @@ async def _greeted(reader: Reader) -> bytes:
                 said += data
     except TimeoutError:
         said = b""
+    except OSError as error:
+        raise Lost("starting the UDP relay", str(error)) from error
     if not said.startswith(HELLO):
         raise Refused("starting the UDP relay", "it did not start there")
     return said[len(HELLO) :]
