@@ -38,7 +38,7 @@ class Pace:
 class Reports:
     """One program's reports of its forwards."""
 
-    def __init__(self, site: Site, reporter: Reporter, pace: Pace = Pace()) -> None:
+    def __init__(self, site: Site, reporter: Reporter, pace: Pace) -> None:
         self._site = site
         self._reporter = reporter
         self._pace = pace
@@ -72,9 +72,9 @@ class Reports:
             log.warning("last_report_lost", reason=str(error))
 
 
-async def keep_and_report(site: Site, reporter: Reporter) -> None:
+async def keep_and_report(site: Site, reporter: Reporter, pace: Pace = Pace()) -> None:
     """Keep a site's forwards until cancelled, and report them, to the end."""
-    reports = Reports(site, reporter)
+    reports = Reports(site, reporter, pace)
     site.standing = lambda: reporter.standing
     async with Tasks("forward reports") as tasks:
         tasks.supervise("report", reports.turn)
