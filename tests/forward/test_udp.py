@@ -175,7 +175,7 @@ class Breaks(Link):
     """A link that breaks when a program has just been started over it."""
 
     async def open_process(self, command: str) -> Stream:
-        reader, writer = await super().open_process("sleep 60")
+        reader, writer = await super().open_process("cat")
         reader.set_exception(ConnectionResetError("the remote side closed it"))  # type: ignore[attr-defined]
         return reader, writer
 
