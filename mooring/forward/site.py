@@ -237,6 +237,7 @@ class Site:
                     "connections": remote.tunnels.counts,
                     "held": remote.tunnels.held,
                     "flaps": remote.ports.flaps,
+                    "tasks": len(asyncio.all_tasks()),
                 }
                 for remote in self._chosen(asked)
             }
