@@ -38,13 +38,9 @@ HEALTHY = Diagnosis(
     ),
     (),
 )
-CUT = Diagnosis(
-    Pattern.NETWORK,
-    (("there is no link now: connecting to test.example.net port 22: the connection was refused"),),
-    (
-        "see whether the remote host can be reached: ping it, and ssh to it by hand",
-        "connections made meanwhile are held for 30 s and served when the link is back",
-    ),
+ADVICE = (
+    "see whether the remote host can be reached: ping it, and ssh to it by hand",
+    "connections made meanwhile are held for 30 s and served when the link is back",
 )
 
 
@@ -118,7 +114,7 @@ def away(host: str, *forwards: Forward, why: str, **more: Any) -> Reported:
         "detail": why,
         "ping_ms": None,
         "last_drop": Drop(now - 4, "network_interruption", None),
-        "diagnosis": CUT,
+        "diagnosis": Diagnosis(Pattern.NETWORK, (f"there is no link now: {why}",), ADVICE),
     }
     return live(host, *forwards, **{**said, **more})
 

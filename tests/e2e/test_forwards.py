@@ -168,8 +168,9 @@ def test_a_program_that_falls_silent_and_a_host_that_is_given_up_are_told_apart(
     hosts = page.get_by_role("table", name="Remote hosts").locator("tbody tr")
     expect(hosts).to_have_count(1)
     forwarder.poll(leaving=True)
-    expect(hosts.first).to_contain_text("Not heard of since", timeout=SOON)
-    expect(hosts.first).to_contain_text("Was live")
+    expect(hosts.first).to_contain_text("Was live", timeout=SOON)
+    expect(hosts.first).to_contain_text("Last heard of")
+    expect(page.get_by_role("table", name="Forwards")).to_contain_text("Was listening")
 
 
 def test_the_timeline_tells_of_links_and_leads_to_them(

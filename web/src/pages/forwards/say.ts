@@ -18,11 +18,21 @@ export function bytes(n: number): string {
   return `${step > 0 && value < 9.95 ? value.toFixed(1) : value.toFixed(0)} ${units[step]}`
 }
 
-/** How a link is to be shown: what was last said of it is past while nobody reports it. */
-export function linkNow(host: Pick<RemoteHost, 'state' | 'agent_online' | 'gone_at'>): { word: string; tone: Tone } {
-  if (host.gone_at) return { word: 'Gone', tone: 'idle' }
-  if (host.agent_online || host.state === 'stopped') return { word: stateWord(host.state), tone: tone(host.state) }
-  return { word: `Was ${host.state}`, tone: 'idle' }
+type Standing = Pick<RemoteHost, 'state' | 'agent_online' | 'gone_at'>
+
+/** Whether what was last said of a remote host may be true no longer, as its agent is not heard of. */
+export function isSilent(host: Standing): boolean {
+  return !host.agent_online && !host.gone_at && host.state !== 'stopped'
+}
+
+/** A state in its word and tone; one that nobody reports any more is past. */
+export function stateNow(state: string, silent: boolean): { word: string; tone: Tone } {
+  return silent ? { word: `Was ${state}`, tone: 'idle' } : { word: stateWord(state), tone: tone(state) }
+}
+
+/** How the link to a remote host is to be shown. */
+export function linkNow(host: Standing): { word: string; tone: Tone } {
+  return host.gone_at ? { word: 'Gone', tone: 'idle' } : stateNow(host.state, isSilent(host))
 }
 
 /** `docker 28.0.1 at unix:///…`: the engine, and its socket where that is said. */
