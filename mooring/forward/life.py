@@ -12,8 +12,8 @@ STEADY = 30.0
 """Seconds that a link must be live before its earlier failures are forgotten."""
 BLOCKED_WAIT = 60.0
 """Seconds between tries while a person must act."""
-QUICK = 3
-"""How often the wait may double for a link that was live: up to a second."""
+QUICK = 2
+"""How often the wait may double for a link that was live: up to half a second."""
 LOOK_AFTER = 0.5
 """Seconds that a log-in may take before it is looked whether the host can be reached at all."""
 BACKOFF = Backoff(first=0.25, cap=30.0)
@@ -73,8 +73,8 @@ def _steady(life: Life, now: float) -> bool:
 def wait(life: Life, chance: Callable[[], float]) -> float:
     """Seconds until the next try: 0 after the first failure, then from 0.25 doubling to 30.
 
-    Only what can't be made is waited for that long: a link that was live is tried again within a
-    second, however often it was cut before.
+    Only what can't be made is waited for that long: a link that was live is tried again within
+    half a second, however often it was cut before.
     """
     if life.state is LinkState.BLOCKED:
         return BLOCKED_WAIT
