@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import random
 import socket
@@ -257,7 +256,7 @@ def starts(site: Site, options: argparse.Namespace) -> dict[str, Any]:
             for first in range(0, options.starts, options.batch):
                 count = min(options.batch, options.starts - first)
                 with cuts.at_random(chance):
-                    made = list(pool.map(start, *zip(*_asks(site, count, options.ports))))
+                    made = list(pool.map(lambda n: start(site, n, options.ports), range(count)))
                 batch = {"n": count, "there": settled(site, those)}
                 batch["unheard"] = {
                     each.name: sum(
@@ -296,22 +295,18 @@ def starts(site: Site, options: argparse.Namespace) -> dict[str, Any]:
     return {"cuts": cuts.count, "rows": rows, "batches": batches}
 
 
-def _asks(site: Site, count: int, ports: int) -> list[tuple[Site, int, list[int]]]:
-    numbers = itertools.count(FIRST_PORT)
-    return [(site, n, list(itertools.islice(numbers, ports))) for n in range(count)]
-
-
-def start(site: Site, number: int, ports: list[int]) -> str:
-    """A container that answers at the first of these ports, and publishes all; its id."""
-    inside = {f"{80 + at}/tcp": [{"HostPort": str(port)}] for at, port in enumerate(ports)}
-    ask = {
+def start(site: Site, number: int, ports: int) -> str:
+    """A container that answers at its first port, and publishes all of them; its id."""
+    first = FIRST_PORT + number * ports
+    inside = {f"{80 + at}/tcp": [{"HostPort": str(first + at)}] for at in range(ports)}
+    wish = {
         "Image": IMAGE,
         "Cmd": ["/bin/busybox", *HELLO],
         "StopSignal": "SIGKILL",
         "ExposedPorts": {port: {} for port in inside},
         "HostConfig": {"PortBindings": inside},
     }
-    made: str = site.engine.call("POST", f"/containers/create?name=many{number}", ask)["Id"]
+    made: str = site.engine.call("POST", f"/containers/create?name=many{number}", wish)["Id"]
     for _ in range(3):
         try:
             site.engine.call("POST", f"/containers/{made}/start")
