@@ -13,8 +13,8 @@ the container, so that no proxy of Docker's is in the way. Kinds of load:
     down, up   one connection, --mib each; CPU seconds per GiB of the processes on this side
     small      --requests connections at once, each asks 9 bytes and hears 1 KiB
     memory     resident memory with 100 forwards; its peak while, for --seconds, a client does not
-               read, a client stops reading after 256 MiB, a client sends what the container does
-               not read, and a hundred clients do not read
+               read, a client sends what the container does not read, a client stops reading after
+               256 MiB, and a hundred clients do not read
 
 With --delay 50 everything to the remote host passes a relay in a process of its own, which lets it
 wait for 25 ms each way. It loses nothing and has room for 512 MiB; what `none` gets through it
@@ -342,11 +342,11 @@ def _measure_memory(way: Way, seconds: int, verdict: Verdict) -> None:
     print(f"{resident / MIB:8.1f}  resident with 100 forwards, each used once{mark}")
     faults: dict[str, Callable[[ExitStack], object]] = {
         "a client that does not read": lambda stack: stack.enter_context(pipe.unread(way.address)),
-        "a client that stops reading after 256 MiB": lambda stack: stack.enter_context(
-            pipe.unread(way.address, READ_FIRST)
-        ),
         "a container that does not read": lambda stack: stack.enter_context(
             pipe.untaken(way.address, seconds)
+        ),
+        "a client that stops reading after 256 MiB": lambda stack: stack.enter_context(
+            pipe.unread(way.address, READ_FIRST)
         ),
         HUNDRED: lambda stack: [stack.enter_context(pipe.unread(address)) for address in addresses],
     }
