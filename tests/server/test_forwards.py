@@ -12,7 +12,7 @@ from mooring.model.event import Changed, Entity, Operation
 from mooring.model.forward import Forwards, ForwardState, LinkState, Moment
 from mooring.model.report import Report
 from mooring.server.db import tables
-from mooring.server.upkeep import forget_old
+from mooring.server.upkeep import forget_old, note_silent_agents
 from tests.server.remotes import BUILD, dropped, forward, remote, reported
 from tests.server.world import NOON, Heard, Reporter, World, any_database, machine
 
@@ -338,7 +338,10 @@ async def test_a_program_that_was_killed_does_not_look_live(world: World) -> Non
     await agent.report(reported(remote(forward(8080))))
     row = await world.one("remote-hosts")
     (of_agent,) = await world.items("agents")
-    await agent.poll(name="laptop", duties=["forward"], leaving=True)
+    world.clock.forward(61)
+    with Heard(world.state) as heard:
+        await note_silent_agents(world.state)
+    assert heard.events == [Changed(Entity.AGENT, Operation.CHANGED, of_agent["id"], world.home)]
     now = await world.one("remote-hosts")
     assert (row["agent_online"], now["agent_online"]) == (True, False)
     assert now["agent_last_seen"] == of_agent["last_seen"]
