@@ -17,7 +17,7 @@ from tests.lab.forwarding import HELLO, Whole, heard, until
 from tests.lab.remote import RemoteHost, entered, remote_host
 from tests.lab.served import ServerProgram, a_server_program
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.link]
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @dataclass

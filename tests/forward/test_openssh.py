@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,8 +17,9 @@ import pytest
 
 from mooring.forward import master as masters
 from mooring.forward.openssh import OpenSsh, connect
-from mooring.forward.transport import Blocked, Lost, Options
+from mooring.forward.transport import Blocked, Lost, Options, Silent
 from tests.forward.test_link import (
+    LATE,
     Call,
     Clients,
     address,
@@ -65,7 +65,7 @@ def host(remote: RemoteHost) -> RemoteHost:  # noqa: F811
     return remote
 
 
-async def until_gone(pid: int, within: float = 2.0) -> None:
+async def until_gone(pid: int, within: float = LATE) -> None:
     async with asyncio.timeout(within):
         while runs(pid):
             await asyncio.sleep(0.01)
@@ -127,17 +127,13 @@ async def test_a_master_that_hangs_is_given_up_and_ended(
     async with server(host, echo) as port:
         link = await connect(address(host), options(host))
         os.kill(link._master.pid, signal.SIGSTOP)
-        began = time.monotonic()
-        with pytest.raises(Lost):
+        with pytest.raises(Silent):
             await link.run("true", deadline=0.5)
-        assert time.monotonic() - began < 1.5
         call = Call(tasks, link, port)
         await call.say(b"mine")
         assert isinstance(await call.outcome(), Lost)
         assert call.accepted.recv(10) == b"mine"
-        began = time.monotonic()
         await link.close()
-        assert time.monotonic() - began < 1.5
         await until_gone(link._master.pid)
 
 
@@ -154,7 +150,7 @@ async def test_a_master_that_is_killed_resets_what_it_carried_and_says_so(
         with pytest.raises(ConnectionResetError):
             await call.hear(1)
         assert await call.outcome() is None
-        assert (await asyncio.wait_for(link.lost(), 10)).why == "ssh has ended"
+        assert (await asyncio.wait_for(link.lost(), LATE)).why == "ssh has ended"
         with pytest.raises(Lost):
             await link.run("true", deadline=5)
         await link.close()
