@@ -72,6 +72,17 @@ async def test_whatever_a_turn_raises_the_loop_goes_on(error):
         await turn.reach(5)
 
 
+async def test_the_same_failure_again_and_again_is_told_less_and_less_often():
+    away = MooringError("asking", "no answer")
+    turn = Turns(*[away] * 9, MooringError("asking", "refused"), None, away)
+    with structlog.testing.capture_logs() as told:
+        async with Tasks("t") as tasks:
+            tasks.supervise("loop", turn, backoff=QUICK)
+            await turn.reach(14)
+    shouted = [e["failures"] for e in told if e["log_level"] == "warning"]
+    assert shouted == [1, 2, 4, 8, 10, 1]
+
+
 async def test_failures_in_a_row_wait_longer_and_longer_and_a_success_begins_anew(monkeypatch):
     monkeypatch.setattr(random, "random", lambda: 1.0)
     failed = MooringError("asking", "no answer")
