@@ -148,7 +148,7 @@ def shown() -> tuple[Reported, Reported]:
         ),
         forward(49153, "sandbox-1", since=now - 40, connections=1, bytes_in=830, bytes_out=120),
         since=now - 2 * DAY - 3000,
-        generation=3,
+        generation=4,
         last_drop=Drop(now - 2 * DAY - 3001, "network_interruption", 0.26),
         totals=Totals(
             since=now - 6 * DAY,
@@ -172,6 +172,7 @@ def shown() -> tuple[Reported, Reported]:
         forward(9000, "ci-minio-1", held, since=now - 11, connections=19, bytes_in=640 * mib),
         why="connecting to test.example.net port 2222: no route to host",
         since=now - 11,
+        generation=4,
         docker="docker 27.3.1 at unix:///run/user/1000/docker.sock",
         last_drop=Drop(now - 11, "network_interruption", None),
         totals=Totals(
