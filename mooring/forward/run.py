@@ -92,6 +92,7 @@ class Remote:
         self._link: Transport | None = None
         self._gone: asyncio.Task[Lost] | None = None
         self._docker: Docker | None = None
+        self._docker_fault: MooringError | None = None
         self.docker_socket: str | None = None
         """Where the remote's Docker listens there, as last found; None for no Unix socket."""
 
@@ -306,7 +307,7 @@ class Remote:
         self, link: Transport, fault: MooringError, failures: int, state: LinkState
     ) -> None:
         """Say so, wait, and see that it is not the link."""
-        self.condition.docker = fault.why
+        self.condition.docker, self._docker_fault = fault.why, fault
         if failures == 1 or self.condition.life.detail != str(fault):
             self.condition.to(state, str(fault))
         await self._pause(min(5.0, 0.125 * 2**failures))
@@ -364,7 +365,7 @@ class Remote:
     async def _look(self, link: Transport, look: Look) -> Look:
         async def ping() -> float:
             if self._docker is None:
-                raise Lost("asking Docker", self.condition.docker or "it was not found so far")
+                raise self._docker_fault or Lost("asking Docker", "it was not found so far")
             return await self._docker.ping()
 
         command, docker = await asyncio.gather(
@@ -373,5 +374,7 @@ class Remote:
         if isinstance(command, float):
             look = replace(look, ssh_ms=command)
         if isinstance(docker, float):
-            return replace(look, docker_ms=docker)
-        return replace(look, docker_detail=getattr(docker, "why", str(docker)))
+            return replace(look, docker_ms=docker, forbidden=self.tunnels.forbidden)
+        if isinstance(docker, MooringError):
+            return replace(look, docker_detail=docker.why, remedy=docker.remedy)
+        return replace(look, docker_detail=str(docker))

@@ -91,6 +91,8 @@ class Tunnels:
         self._relay = Relay(gate)
         self._relaying: asyncio.Task[None] | None = None
         self.counts = Counts()
+        self.forbidden = ""
+        """What the remote side said to the last client, if it forbids to connect to ports."""
 
     @property
     def actual(self) -> dict[Place, Wanted]:
@@ -229,13 +231,14 @@ class Tunnels:
                 link, after = await self._wait(after, patience)
                 try:
                     await link.carry(client, listener.want.target, listener.tally)
-                    listener.tally.detail = ""
+                    listener.tally.detail = self.forbidden = ""
                     return
                 except Lost as error:
                     self._trouble(str(error))
         except Refused as error:
             listener.tally.refused += 1
             listener.tally.detail = str(error)
+            self.forbidden = error.why if error.prohibited else ""
             self.counts.failed += 1
             log.info("connection_refused", place=str(listener.want.place), why=error.why)
             _refuse(client)

@@ -595,6 +595,38 @@ async def test_a_stream_to_docker_is_not_waited_for_without_end(lab: Lab) -> Non
         await lab.remote.docker()
 
 
+async def test_a_remote_host_that_forbids_forwarding_is_diagnosed_once_a_client_met_it(
+    lab: Lab,
+) -> None:
+    port = lab.publish("web")
+    await lab.live()
+    link = lab.host.link
+    carry = link.carry
+
+    async def forbids(*given: Any) -> None:
+        raise Refused("connecting", "administratively prohibited", prohibited=True)
+
+    link.carry = forbids  # type: ignore[method-assign]
+    with pytest.raises(ConnectionResetError):
+        await hear(port)
+    found = await lab.remote.diagnose()
+    assert found.pattern is Pattern.AUTHENTICATION
+    assert "AllowTcpForwarding yes" in found.advice[0]
+    link.carry = carry  # type: ignore[method-assign]
+    assert await hear(port) == "web"
+    await until(lambda: not lab.remote.tunnels.forbidden)
+    assert (await lab.remote.diagnose()).pattern is Pattern.HEALTHY
+
+
+async def test_a_docker_that_is_not_there_is_diagnosed_with_what_starts_it(lab: Lab) -> None:
+    lab.host.docker = None
+    lab.go()
+    await until(lambda: lab.remote.status().docker)
+    found = await lab.remote.diagnose()
+    assert found.pattern is Pattern.DOCKER_SILENT
+    assert "--docker-host unix:///PATH" in found.advice[0]
+
+
 async def test_a_healthy_link_is_diagnosed_as_such(lab: Lab) -> None:
     await lab.live()
     found = await lab.remote.diagnose()
