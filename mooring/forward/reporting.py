@@ -60,9 +60,12 @@ class Reports:
         await asyncio.sleep(self._pace.settle)
 
     def _is_news(self, body: Forwards, age: float) -> bool:
-        if self._said is None or report.outline(body) != report.outline(self._said):
+        if self._said is None:
             return True
-        return age >= self._pace.most and report.counted(body) != report.counted(self._said)
+        # The cheaper question first: mostly there is nothing.
+        if report.counted(body) == report.counted(self._said):
+            return False
+        return age >= self._pace.most or report.outline(body) != report.outline(self._said)
 
     async def last(self) -> None:
         """Report that nothing is forwarded any more."""
