@@ -32,8 +32,8 @@ then to the first byte of a client that began after it, and what became of all t
 it. Each cut is of a link just made: like a link that has been live for 30 s, one with no failures
 behind it. What a link does that is cut more often is not measured here.
 
-Black hole: packets are dropped both ways, of several remote hosts at once, a host for each; nobody
-connects meanwhile. Known: Mooring's log says that the link is suspect, or lost; `ssh` listens no
+Black hole: packets are dropped both ways, of several remote hosts at once, one for each that is
+measured; nobody connects meanwhile. Known: Mooring's log says that the link is suspect, or lost; `ssh` listens no
 more. Some 26 s later the hosts come back one by one, with a client each 100 ms: back is from just
 before the packets pass to a first byte.
 
@@ -42,8 +42,10 @@ before its first byte; black hole known within 20 s, back within 1 s. Else the e
 """
 PORT = 20000
 PATIENCE = 60.0
+PING = 8.0
+"""Seconds between Mooring's looks at the link."""
 HOLE = 26.0
-"""Seconds: who pings every 15 s with a deadline of 5 s, and looks for 5 s, knows by then."""
+"""Seconds: longer than anybody here needs to know."""
 
 
 def main(arguments: list[str]) -> int:
@@ -173,17 +175,18 @@ def all_holes(
                     these.enter_context(way(name, site, [PORT], host=host, at=at))
                     for name, host, at in places
                 ]
-                rows += [{"number": number, **row} for row in asyncio.run(hole(theirs))]
+                # Each hole begins at another time between two pings.
+                wait = PING * (number + random.random()) / holes
+                rows += [{"number": number, **row} for row in asyncio.run(hole(theirs, wait))]
             if not quiet:
                 print(f"{number + 1} of {holes} black holes", file=sys.stderr)
     return rows
 
 
-async def hole(theirs: list[Way]) -> list[dict[str, Any]]:
+async def hole(theirs: list[Way], wait: float) -> list[dict[str, Any]]:
     for there in theirs:
         await passes(there)
-    # Anywhere between two pings.
-    await asyncio.sleep(random.uniform(0, 5))
+    await asyncio.sleep(wait)
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one_hole(there, turn)) for turn, there in enumerate(theirs)]
     return [task.result() for task in tasks]
@@ -216,7 +219,7 @@ async def one_hole(there: Way, turn: int) -> dict[str, Any]:
     }
 
 
-async def knows(there: Way, dropped: float, began: float) -> dict[str, float | None]:
+async def knows(there: Way, dropped: float, began: float) -> dict[str, Any]:
     """Seconds until it is known; for Mooring also until the link was given up."""
     while time.perf_counter() < began + HOLE:
         if there.log is None:
@@ -224,8 +227,9 @@ async def knows(there: Way, dropped: float, began: float) -> dict[str, float | N
                 return {"known_s": time.perf_counter() - began, "lost_s": None}
         elif lost := there.told("link_lost", dropped):
             first = [*there.told("link_suspect", dropped), *lost]
-            known = min(said["at"] for said in first)
-            return {"known_s": known - dropped, "lost_s": lost[0]["at"] - dropped}
+            told = min(first, key=lambda said: said["at"])
+            known, why = told["at"] - dropped, told.get("detail") or told.get("reason")
+            return {"known_s": known, "lost_s": lost[0]["at"] - dropped, "why": why}
         await asyncio.sleep(0.05)
     suspect = there.told("link_suspect", dropped)
     return {"known_s": suspect[0]["at"] - dropped if suspect else None, "lost_s": None}
