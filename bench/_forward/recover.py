@@ -33,9 +33,9 @@ it. Each cut is of a link just made: like a link that has been live for 30 s, on
 behind it. What a link does that is cut more often is not measured here.
 
 Black hole: packets are dropped both ways, of several remote hosts at once, one for each that is
-measured; nobody connects meanwhile. Known: Mooring's log says that the link is suspect, or lost; `ssh` listens no
-more. Some 26 s later the hosts come back one by one, with a client each 100 ms: back is from just
-before the packets pass to a first byte.
+measured; nobody connects meanwhile. Known: Mooring's log says that the link is suspect, or lost;
+`ssh` listens no more. Some 26 s later the hosts come back one by one, with a client each 100 ms:
+back is from just before the packets pass to a first byte.
 
 Judged, for both transports: cut p50 < 0.4 s, max < 1 s, and no client refused, reset or closed
 before its first byte; black hole known within 20 s, back within 1 s. Else the exit code is 1.
