@@ -56,6 +56,7 @@ async def test_a_remote_host_and_its_forwards_are_listed_as_they_were_reported(
     assert (listening["local"], listening["remote"]) == ("127.0.0.1:8080", "127.0.0.1:8080")
     assert (listening["bytes_in"], listening["bytes_out"], listening["connections"]) == (10, 20, 7)
     assert listening["remote_address"] == BUILD
+    assert listening["agent_online"] is True
     assert listening["agent_id"] == row["agent_id"]
     assert (conflict["state"], conflict["detail"]) == ("conflict", "nginx (pid 7) has it")
     # A program that only forwards has no interfaces, and makes no host.

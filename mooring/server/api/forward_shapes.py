@@ -91,6 +91,7 @@ class Forward(Shape):
     remote_host_id: str
     remote_address: str
     agent_id: str
+    agent_online: bool
     local: str
     """Where it listens; empty for a port that is not forwarded."""
     remote: str

@@ -205,18 +205,18 @@ async def _states(
 
 async def _with_remote(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
     ids = {row["remote_host_id"] for row in rows}
-    query = select(remote_host.c.id, remote_host.c.address, remote_host.c.agent_id).where(
-        remote_host.c.id.in_(ids)
+    query = (
+        select(
+            remote_host.c.id,
+            remote_host.c.address.label("remote_address"),
+            remote_host.c.agent_id,
+            agent.c.online.label("agent_online"),
+        )
+        .join(agent, agent.c.id == remote_host.c.agent_id)
+        .where(remote_host.c.id.in_(ids))
     )
-    known = {row.id: row for row in (await connection.execute(query)).all()}
-    return [
-        {
-            **row,
-            "remote_address": known[row["remote_host_id"]].address,
-            "agent_id": known[row["remote_host_id"]].agent_id,
-        }
-        for row in rows
-    ]
+    known = {row.pop("id"): row for row in map(dict, (await connection.execute(query)).mappings())}
+    return [{**row, **known[row["remote_host_id"]]} for row in rows]
 
 
 async def counts(connection: AsyncConnection) -> tuple[dict[str, int], dict[str, int]]:
