@@ -145,8 +145,8 @@ def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
         works = f"the link works (a command took {look.ssh_ms:.0f} ms)"
         return Pattern.DOCKER_SILENT, (f"{works}, and Docker does not: {look.docker_detail}",)
     if look.forbidden:
-        said = f"Docker answers, and the remote sshd lets clients connect nowhere: {look.forbidden}"
-        return Pattern.AUTHENTICATION, (said,)
+        said = "Docker answers, and the remote sshd prohibits to connect to the containers' ports"
+        return Pattern.AUTHENTICATION, (f"{said} ({look.forbidden})",)
     return None
 
 
@@ -161,7 +161,7 @@ def _advice(pattern: Pattern, look: Look) -> tuple[str, ...]:
     usual = _ADVICE[pattern]
     if not look.remedy:
         return usual
-    return look.remedy, *(usual[-1:] if pattern is Pattern.AUTHENTICATION else usual)
+    return look.remedy, *usual[-1:]
 
 
 def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:

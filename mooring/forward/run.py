@@ -376,5 +376,8 @@ class Remote:
         if isinstance(docker, float):
             return replace(look, docker_ms=docker, forbidden=self.tunnels.forbidden)
         if isinstance(docker, MooringError):
-            return replace(look, docker_detail=docker.why, remedy=docker.remedy)
+            # An engine's remedies are for the machine that it runs on.
+            there = "on the remote host: " if isinstance(docker, EngineError) else ""
+            remedy = there + docker.remedy if docker.remedy else ""
+            return replace(look, docker_detail=docker.why, remedy=remedy)
         return replace(look, docker_detail=str(docker))

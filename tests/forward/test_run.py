@@ -32,6 +32,7 @@ QUICK = Pace(
     conflict_every=0.1,
     linger=0.15,
     told=0.1,
+    again=0.1,
     close=0.1,
 )
 
@@ -131,6 +132,19 @@ async def test_the_port_of_a_container_that_stopped_is_let_go_after_a_moment(lab
     await lab.listening()
     with pytest.raises(ConnectionError):
         await hear(port)
+
+
+async def test_a_container_that_is_told_to_have_died_before_it_is_listed_so_is_let_go(
+    lab: Lab,
+) -> None:
+    lab.settings = replace(lab.settings, pace=replace(QUICK, list_every=60.0))
+    lab.publish("web")
+    await lab.live()
+    before = lab.engine.listed
+    lab.engine._tell("die", lab.engine.containers["web"])
+    await until(lambda: lab.engine.listed > before)
+    del lab.engine.containers["web"]
+    await lab.listening()
 
 
 async def test_a_container_that_crashes_and_restarts_at_once_keeps_its_port(lab: Lab) -> None:
@@ -416,7 +430,9 @@ async def test_a_docker_that_hangs_costs_no_forward_and_no_link(lab: Lab) -> Non
     await lab.state(LinkState.SUSPECT)
     await until(lambda: "expected an answer within" in lab.remote.status().docker)
     assert await hear(port) == "web"
-    assert (await lab.remote.diagnose()).pattern is Pattern.DOCKER_SILENT
+    found = await lab.remote.diagnose()
+    assert found.pattern is Pattern.DOCKER_SILENT
+    assert found.advice[0].startswith("on the remote host: ")
     lab.engine.hangs = False
     await lab.state(LinkState.LIVE)
     assert len(lab.host.links) == 1
