@@ -42,6 +42,9 @@ class Pace:
     """For how long a port outlives its container: one that crashes and restarts keeps it."""
     told: float = 1.0
     """How late the event may come for a container that a list found first."""
+    again: float = 1.0
+    """How long after the last event it is listed once more: Docker tells of a container's end a
+    moment before it lists it so."""
     close: float = 1.0
 
 
@@ -144,14 +147,18 @@ class Watch:
     async def _sync_for_ever(self, docker: Docker) -> None:
         while True:
             self._dirty.clear()
+            first = self._condition.life.state is LinkState.SYNCING
+            news = first or self._heard_at is not None
             unheard = await self._sync(docker)
-            if self._condition.life.state is LinkState.SYNCING:
+            if first:
                 self._condition.to(LinkState.LIVE)
             elif unheard and not await self._told(self._pace.told):
                 self._condition.counts.drift += unheard
                 log.warning("drift_found", host=self._condition.host, forwards=unheard)
             wait = self._pace.list_every
-            if self._ports.unsettled:
+            if news:
+                wait = self._pace.again
+            elif self._ports.unsettled:
                 wait = self._pace.linger / 2
             elif self._ports.in_conflict:
                 wait = self._pace.conflict_every
