@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -46,6 +46,8 @@ PORT = 20000
 FIRST_PORT = 21000
 PATIENCE = 10.0
 QUIET = 5.0
+ENOUGH = 60.0
+"""Seconds after which nobody waits for it any more."""
 STEADY = 60.0
 """Seconds after which failures in a row must be forgotten."""
 BINDS = {"asyncssh": "127.0.0.1", "openssh": "127.0.0.2", BY_HAND: "127.0.0.3"}
@@ -168,7 +170,7 @@ def settled(site: Site, those: list[Ours]) -> dict[str, Any]:
     want = published(running(site.engine))
     found = {each.name: {"s": None, "missed": 0, "left": 0} for each in those}
     waiting = list(those)
-    while waiting and time.monotonic() < began + 60:
+    while waiting and time.monotonic() < began + ENOUGH:
         for each in list(waiting):
             have = each.listening()
             if have == want and each.shown() == want:
@@ -179,6 +181,10 @@ def settled(site: Site, those: list[Ours]) -> dict[str, Any]:
                 row["missed"] = max(row["missed"], len(want - have))
                 row["left"] = max(row["left"], len(have - want))
         time.sleep(0.05)
+    for each in waiting:
+        host = each.status()
+        odd = [f for f in host["forwards"] if f["state"] != "listening"]
+        print(f"{each.name}: {host['state']} {host['detail']} {odd}", file=sys.stderr)
     return found
 
 
@@ -237,8 +243,8 @@ def cycles(site: Site, options: argparse.Namespace) -> dict[str, Any]:
         row: dict[str, Any] = {"way": name, "n": len(all_of), "reached": len(reached)}
         row |= {"p50_s": quantile(reached, 0.5), "max_s": max(reached)} if reached else {}
         if name in quiet:
-            row |= {"quiet": quiet[name], "before": before[name], "after": after[name]}
-            row |= {"drift": drift[name], "forgotten_s": forgotten[name]}
+            row |= {"quiet_s": [quiet[name].pop("s")], **quiet[name], "drift": drift[name]}
+            row |= {"before": before[name], "after": after[name], "forgotten_s": forgotten[name]}
         rows.append(row)
     return {"cuts": cuts.count, "rows": rows}
 
@@ -332,9 +338,8 @@ def judge(result: dict[str, Any]) -> None:
                     missed.append(f"{name}: {key} {row[key]}")
             if row.get("reached", row["n"]) < row["n"]:
                 missed.append(f"{name}: reached {row['reached']} of {row['n']}")
-            took = row["quiet_s"] if part == "starts" else [row["quiet"]["s"]]
-            if any(s is None or s > QUIET for s in took):
-                missed.append(f"{name}: right after {max(s or 60 for s in took):.1f} s of quiet")
+            if (most := _most(row["quiet_s"])) > QUIET:
+                missed.append(f"{name}: right after {most:.1f} s of quiet")
             if row["after"] != row["before"]:
                 missed.append(f"{name}: {row['before']} before, {row['after']} after")
     result["passed"] = not missed
@@ -348,7 +353,10 @@ def show(result: dict[str, Any]) -> None:
         print(f"{'way':>10} {'reached':>10} {'p50':>7} {'max':>7} {'quiet':>7} {'drift':>6}")
         for row in found["rows"]:
             cells = f"{row['reached']} of {row['n']}", _s(row.get("p50_s")), _s(row.get("max_s"))
-            ended = _s(row["quiet"]["s"]) if "quiet" in row else "", str(row.get("drift", ""))
+            ended = (
+                _s(_most(row["quiet_s"]) if "quiet_s" in row else None),
+                str(row.get("drift", "")),
+            )
             print(f"{row['way']:>10} {cells[0]:>10} {cells[1]:>7} {cells[2]:>7}", end=" ")
             print(f"{ended[0]:>7} {ended[1]:>6}")
         _sizes(found["rows"])
@@ -359,8 +367,11 @@ def show(result: dict[str, Any]) -> None:
         print(f"{'way':>10}", *(f"{name:>10}" for name in columns), f"{'quiet, most':>12}")
         for row in found["rows"]:
             cells = [row[key] for key in ("n", *columns[1:])]
-            most = max((60.0 if s is None else s) for s in row["quiet_s"])
-            print(f"{row['way']:>10}", *(f"{cell:>10}" for cell in cells), f"{most:>12.2f}")
+            print(
+                f"{row['way']:>10}",
+                *(f"{cell:>10}" for cell in cells),
+                f"{_most(row['quiet_s']):>12.2f}",
+            )
         _sizes(found["rows"])
     print("goal: all reached, 0 missed, left, unheard, drift; right within 5 s of quiet; no leak")
     for line in result["missed"]:
@@ -375,6 +386,11 @@ def _sizes(rows: list[dict[str, Any]]) -> None:
                 f"{key} {row['before'][key]} -> {row['after'][key]}" for key in row["before"]
             )
             print(f"{row['way']:>10} {both}; failures forgotten after {row['forgotten_s']:.0f} s")
+
+
+def _most(seconds: Sequence[float | None]) -> float:
+    """The longest quiet that was needed; as long as was waited where that was not enough."""
+    return max((ENOUGH if s is None else s for s in seconds), default=0.0)
 
 
 def _s(value: float | None) -> str:
