@@ -12,6 +12,7 @@ import struct
 from collections.abc import Callable
 
 import asyncssh
+from asyncssh.channel import SSHChannel
 from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
 from asyncssh.packet import UInt32
 
@@ -28,6 +29,21 @@ _KEEPS_UP = 0.5
 """Seconds in which a client must have read half a window for it to be doubled."""
 _UNSENT = 128 * 1024
 """Bytes that may wait in the kernel for a client: those it has read say whether it keeps up."""
+
+
+def own_window(channel: SSHChannel[bytes]) -> None:
+    """Grant this channel's window by ``grant`` alone.
+
+    asyncssh grants a whole one as soon as it has delivered the first of what waits: a reader that
+    is slow would pile up one upon another.
+    """
+    channel._init_recv_window = 0
+
+
+def grant(channel: SSHChannel[bytes], size: int) -> None:
+    """Let the remote side send so many bytes more."""
+    channel._recv_window += size
+    channel.send_packet(MSG_CHANNEL_WINDOW_ADJUST, UInt32(size))
 
 
 def keep_short(connection: socket.socket, unsent: int) -> None:
@@ -232,9 +248,8 @@ class Bridge:
         self._extra += more
         self._window += more
         self._granted = now
-        grant, self._taken = self._taken + more, 0
-        self.channel._recv_window += grant
-        self.channel.send_packet(MSG_CHANNEL_WINDOW_ADJUST, UInt32(grant))
+        size, self._taken = self._taken + more, 0
+        grant(self.channel, size)
 
     def _end_near(self) -> None:
         """Pass the end of the remote side's data on, once the client has been sent all of it.
@@ -298,9 +313,7 @@ class _Far(asyncssh.SSHTCPSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
         # Nothing is delivered until the client's side is there to take it.
         chan.pause_reading()
-        # We grant the window ourselves. asyncssh grants a whole one as soon as it has delivered
-        # the first of what waits: a client that reads slowly would pile up one upon another.
-        chan._init_recv_window = 0
+        own_window(chan)
         self._bridge.channel = chan
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:

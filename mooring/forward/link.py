@@ -15,7 +15,7 @@ from asyncssh.channel import SSHChannel
 from mooring.core.tasks import Tasks
 from mooring.forward import blocked
 from mooring.forward.address import Address
-from mooring.forward.bridge import FIRST_WINDOW, Bridge, Shared, keep_short
+from mooring.forward.bridge import FIRST_WINDOW, Bridge, Shared, grant, keep_short, own_window
 from mooring.forward.login import Guard, log_in, words
 from mooring.forward.transport import (
     OPEN_WITHIN,
@@ -119,6 +119,7 @@ class Link:
             lambda: ends,
             command,
             encoding=None,
+            window=_STREAM_WINDOW,
             request_pty=False,
             x11_forwarding=False,
         )
@@ -244,11 +245,13 @@ class _Ends(asyncssh.SSHClientSession[bytes], asyncssh.SSHUNIXSession[bytes]):
         self._room = asyncio.Event()
         self._room.set()
         self._gone = False
+        self._taken = 0
 
     # What asyncssh calls
 
     def connection_made(self, chan: SSHChannel[bytes]) -> None:
         self._channel = chan
+        own_window(chan)
         # It has the two methods that the reader needs to stop what comes, and no other is called.
         self.reader.set_transport(cast("asyncio.BaseTransport", chan))
 
@@ -257,6 +260,10 @@ class _Ends(asyncssh.SSHClientSession[bytes], asyncssh.SSHUNIXSession[bytes]):
             self.reader.feed_data(data)
         else:
             log.debug("remote_said", line=data[:500].decode(errors="replace").strip())
+        self._taken += len(data)
+        if self._taken >= _STREAM_WINDOW // 2 and self._channel and not self._channel.is_closing():
+            grant(self._channel, self._taken)
+            self._taken = 0
 
     def eof_received(self) -> bool:
         self.reader.feed_eof()

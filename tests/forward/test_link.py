@@ -783,6 +783,30 @@ async def test_a_client_that_has_become_slow_costs_no_more_than_its_window(
 
 
 @pytest.mark.slow
+async def test_a_slow_reader_of_a_stream_costs_no_more_than_its_window(
+    host: RemoteHost, connect: Connect
+) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        piece = bytes(1 << 16)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+
+    async with unix_server(host, flood) as path, linked(connect, host) as link:
+        before = resident()
+        reader, writer = await link.open_unix(path)
+        most = 0
+        for _ in range(150):
+            left = 1 << 18
+            while left:
+                left -= len(await reader.read(left))
+            await asyncio.sleep(0.02)
+            most = max(most, resident() - before)
+        writer.close()
+        assert most < 30 << 20
+
+
+@pytest.mark.slow
 async def test_a_remote_side_that_never_reads_stops_its_client(
     host: RemoteHost, connect: Connect, tasks: Clients
 ) -> None:
