@@ -252,7 +252,10 @@ class OpenSsh:
         return blocked.lost(attempted, self._master.why)
 
     async def _check(self, attempted: str) -> None:
-        """Raises ``Lost`` unless the master lives: its end must not look like a refusal."""
+        """Raises ``Lost`` unless the master lives: its end must not look like a refusal.
+
+        What it said of a refusal is known then.
+        """
         try:
             async with asyncio.timeout(_ALIVE_WITHIN):
                 await self._master.alive()
@@ -260,6 +263,7 @@ class OpenSsh:
             raise Silent(attempted, _HANGS) from error
         except (OSError, WrongAnswer) as error:
             raise await self._gone(attempted) from error
+        await self._master.heard()
 
     def _refused(self, attempted: str, reason: str = "") -> Refused:
         said = _open_failed(self._master) or reason or "it does not say why"
@@ -347,7 +351,9 @@ class _Late:
 
     async def read(self, n: int = -1, /) -> bytes:
         data = await self._reader.read(n)
-        if not data and not self._any and (said := _open_failed(self._master)):
-            raise ConnectionRefusedError(f"the remote host refuses: {said}")
+        if not data and not self._any:
+            await self._master.heard()
+            if said := _open_failed(self._master):
+                raise ConnectionRefusedError(f"the remote host refuses: {said}")
         self._any = True
         return data

@@ -10,14 +10,17 @@ import stat
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from mooring.forward import master as masters
+from mooring.forward.master import Control
+from mooring.forward.mux import Answer
 from mooring.forward.openssh import OpenSsh, connect
-from mooring.forward.transport import Blocked, Lost, Options, Silent
+from mooring.forward.transport import Blocked, Lost, Options, Refused, Silent
 from tests.forward.test_link import (
     LATE,
     Call,
@@ -168,6 +171,29 @@ async def test_without_an_ssh_client_the_remedy_is_to_install_one(
 async def test_a_configuration_that_is_not_there_is_said(host: RemoteHost, tmp_path: Path) -> None:
     with pytest.raises(Blocked, match="there is no ssh_config"):
         await connect(address(host), options(host, config=tmp_path / "none"))
+
+
+async def test_why_a_client_is_refused_is_known_also_when_the_master_is_quicker_than_we_are(
+    host: RemoteHost,
+    tasks: Clients,  # noqa: F811
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    host.restart("AllowTcpForwarding no")
+    link = await connect(address(host), options(host))
+
+    async def ask_late(self: Control, message: bytes, theirs: Sequence[int] = ()) -> Answer:
+        await self.send(message, theirs)
+        time.sleep(0.2)
+        return await self.read()
+
+    try:
+        with monkeypatch.context() as here:
+            here.setattr(Control, "ask", ask_late)
+            error = await Call(tasks, link, 80).outcome()
+        assert isinstance(error, Refused)
+        assert error.prohibited
+    finally:
+        await link.close()
 
 
 def test_it_is_a_transport() -> None:
