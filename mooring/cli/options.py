@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter, validators
 
 from mooring.core.errors import UsageError, why_os
+from mooring.core.url import agent_key
 
 DataDir = Annotated[
     Path | None,
@@ -50,7 +51,7 @@ def key_of(server: str, key: str | None, file: Path | None) -> str:
     if file is not None:
         try:
             with file.expanduser().open() as opened:
-                return opened.read(MAX_KEY)
+                return agent_key(opened.read(MAX_KEY))
         except (OSError, UnicodeDecodeError) as error:
             why = why_os(error) if isinstance(error, OSError) else "it is not a text"
             remedy = "name a file that holds an agent's key"
@@ -62,4 +63,4 @@ def key_of(server: str, key: str | None, file: Path | None) -> str:
             "make one on the server's machine with `mooring keys create --agent`, and give it in "
             "the environment (MOORING_KEY), with --key-file FILE, or with --key",
         )
-    return key
+    return agent_key(key)

@@ -17,8 +17,8 @@ import httpx2
 import msgspec
 
 from mooring import __version__
-from mooring.core.errors import MooringError, UsageError
-from mooring.core.url import PLAIN, server_url
+from mooring.core.errors import MooringError
+from mooring.core.url import agent_key, server_url
 
 DEADLINE = 10.0
 """Seconds that a request may take, unless it asks the server to wait."""
@@ -81,18 +81,10 @@ class Uplink:
 
     def __init__(self, server: str, key: str) -> None:
         self.server = server_url(server)
-        key = key.strip()
-        if not PLAIN.fullmatch(key):
-            # Not the key itself: this goes to the log.
-            raise UsageError(
-                "reading the agent's key",
-                "expected one word of letters, digits and signs",
-                "such as `mooring keys create --agent` prints",
-            )
         self._client = httpx2.AsyncClient(
             base_url=self.server + "/api/v1/",
             headers={
-                "authorization": f"Bearer {key}",
+                "authorization": f"Bearer {agent_key(key)}",
                 "accept-encoding": "identity",
                 "user-agent": f"mooring-agent/{__version__}",
             },

@@ -1,4 +1,4 @@
-"""Pure. A server's address as a person types it: text in, the address checked out."""
+"""Pure. A server's address and an agent's key as a person gives them: texts in, checked out."""
 
 from __future__ import annotations
 
@@ -27,3 +27,16 @@ def server_url(text: str) -> str:
             "such as --server http://192.168.1.10:8930",
         )
     return text.rstrip("/")
+
+
+def agent_key(text: str) -> str:
+    """A key as it was given, without the blanks around it."""
+    key = text.strip()
+    if not PLAIN.fullmatch(key):
+        raise UsageError(
+            # Not the key itself: this goes to the log.
+            "reading the agent's key",
+            "expected one word of letters, digits and signs",
+            "such as `mooring keys create --agent` prints",
+        )
+    return key
