@@ -35,7 +35,7 @@ def test_the_first_loss_is_retried_at_once_and_then_slower_up_to_thirty_seconds(
     assert waits == [0, 0.25, 0.5, 1, 2, 4, 8, 16, 30, 30, 30, 30]
 
 
-def test_a_link_that_was_live_is_tried_again_within_half_a_second_however_often_it_was_cut() -> None:
+def test_a_link_that_was_live_is_tried_again_within_half_a_second_after_each_cut() -> None:
     life = Life()
     for now in range(20):
         life = lives.lost(up(life, now), now)
