@@ -167,10 +167,11 @@ def settled(site: Site, those: list[Ours]) -> dict[str, Any]:
     After the first ``QUIET`` seconds what is missing and what is left is counted.
     """
     began = time.monotonic()
-    want = published(running(site.engine))
     found = {each.name: {"s": None, "missed": 0, "left": 0} for each in those}
     waiting = list(those)
     while waiting and time.monotonic() < began + ENOUGH:
+        # Asked anew each time: a container may end by itself.
+        want = published(running(site.engine))
         for each in list(waiting):
             have = each.listening()
             if have == want and each.shown() == want:
@@ -313,14 +314,13 @@ def start(site: Site, number: int, ports: int) -> str:
         "HostConfig": {"PortBindings": inside},
     }
     made: str = site.engine.call("POST", f"/containers/create?name=many{number}", wish)["Id"]
-    for _ in range(3):
+    while True:
         try:
             site.engine.call("POST", f"/containers/{made}/start")
-            break
-        except RuntimeError as error:
+            return made
+        except RuntimeError:
             # runc itself fails once in a while on a busy machine.
-            print(f"started once more: {error}", file=sys.stderr)
-    return made
+            time.sleep(0.2)
 
 
 # --- the result
