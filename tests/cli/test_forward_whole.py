@@ -81,6 +81,44 @@ def test_a_cut_of_the_link_refuses_nobody(
     assert "network interruption" in whole.ask("diagnose", code=1)
 
 
+def test_more_events_than_docker_keeps_may_be_missed(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    lab_docker.run("early", ports={"80/tcp": 8080}, command=HELLO)
+    whole.ask("wait", "8080", "--timeout", "60")
+    whole.host.stop()
+    whole.host.kill_sessions()
+    until(lambda: whole.status()["state"] == "backoff")
+    lab_docker.remove("early")
+    made = lab_docker.run("late", ports={"80/tcp": 8081}, command=HELLO)
+    # The engine keeps the last 256 events, of any kind.
+    for number in range(300):
+        lab_docker.call("POST", f"/containers/{made}/rename?name=late{number}")
+    whole.host.start()
+    whole.ask("retry")
+    whole.ask("wait", "8081", "--timeout", "60")
+    assert heard(8081) == b"hello\n"
+    until(lambda: [f["container"] for f in whole.status()["forwards"]] == ["late299"])
+
+
+def test_a_port_below_1024_without_the_right_is_a_conflict_that_says_what_to_do(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    whole.stop()
+    whole.under = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    whole.start()
+    lab_docker.run("web", ports={"80/tcp": 80}, command=HELLO)
+    lab_docker.run("high", ports={"80/tcp": 8080}, command=HELLO)
+    whole.ask("wait", "8080", "--timeout", "60")
+    until(lambda: len(whole.status()["forwards"]) == 2)
+    (low,) = [f for f in whole.status()["forwards"] if f["container"] == "web"]
+    assert low["state"] == "conflict"
+    assert "--remap 80=" in low["detail"]
+    assert "--remap 80=" in whole.ask("explain", "80", code=1)
+
+
 def test_the_docker_command_works_as_if_the_remote_were_here(
     whole: Whole,
     lab_docker: Dockerd,  # noqa: F811

@@ -29,6 +29,8 @@ class Whole:
         self.environment = {**os.environ, "PYTHONPATH": str(TOP), "HOME": str(folder)}
         self.environment.pop("SSH_AUTH_SOCK", None)
         self.process: subprocess.Popen[bytes] | None = None
+        self.under: tuple[str, ...] = ()
+        """A program, with its arguments, that starts it."""
         self._log = folder / "log"
 
     def start(self, *more: str) -> None:
@@ -36,8 +38,9 @@ class Whole:
         # To a file and not to a pipe, which would hold it up once it is full.
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._command("run"), self.host.url(), "--identity", str(self.host.key),
-                 "--known-hosts", str(self.host.known_hosts), *more],
+                [*self.under, *self._command("run"), self.host.url(),
+                 "--identity", str(self.host.key), "--known-hosts", str(self.host.known_hosts),
+                 *more],
                 env=self.environment, stdout=log, stderr=log,
             )  # fmt: skip
 
