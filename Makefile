@@ -34,11 +34,7 @@ setup: .make/dev .make/project $(page) ## make ready for work: environment, tool
 
 .PHONY: test
 test: parts .make/dev .make/project $(page) lint types contracts web-test ## everything, with real parts and a browser
-	@$(python) -m pytest -m "not link" $(PYTEST)
-
-.PHONY: test-link
-test-link: parts .make/dev .make/project ## forward on a real sshd whose link is cut and stopped: on a quiet machine
-	@$(python) -m pytest -m link $(PYTEST)
+	@$(python) -m pytest $(PYTEST)
 
 .PHONY: check
 check: .make/dev lint types contracts ## what runs within a minute: no real parts, no browser

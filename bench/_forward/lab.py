@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,14 +68,6 @@ class Site:
         with remote_host(*lines, client=self.host.client, number=number) as host:
             (host.run / "docker.sock").symlink_to(self.engine.socket)
             yield host
-
-    def commands(self) -> list[bytes]:
-        """The command lines of all that runs on the remote host because of its sshd."""
-        found = []
-        for pid in self.host._processes():
-            with suppress(OSError):
-                found.append(Path(f"/proc/{pid}/cmdline").read_bytes())
-        return found
 
 
 @contextmanager

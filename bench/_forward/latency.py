@@ -11,12 +11,11 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from datetime import datetime
+from contextlib import contextmanager
 from typing import Any
 
-from bench._forward.baselines import by_hand, ssh_l
-from bench._forward.lab import HELLO, TRANSPORTS, Site, lab, until
+from bench._forward.lab import HELLO, Site, lab, until
+from bench._forward.ways import NONE, WAYS, way
 from bench._lib import machine, quantile
 
 DOC = """A container's start event to the first byte through its local port.
@@ -36,7 +35,6 @@ which answers at once.
 
 Judged: p50 < 30 ms and p99 < 500 ms by asyncssh. Else the exit code is 1.
 """
-WAYS = ("none", "ssh -L", "by hand", *TRANSPORTS)
 FIRST_PORT = 20000
 PATIENCE = 20.0
 AGAIN = 0.002
@@ -76,77 +74,19 @@ def measure(site: Site, ways: list[str], n: int, turn: int, quiet: bool) -> list
     }
     for number, done in enumerate(range(0, n, turn)):
         first = number % len(ways)
-        for way in ways[first:] + ways[:first]:
+        for name in ways[first:] + ways[:first]:
             chosen = list(ports)[: n - done]
-            with having(site, way, chosen) as there:
+            with way(name, site, chosen) as there:
                 for port in chosen:
                     row = one(site, made[port], there.address, port)
-                    rows.append({"way": way, "turn": number, "port": port, **row})
-                there.add_listening(rows[-len(chosen) :])
+                    rows.append({"way": name, "turn": number, "port": port, **row})
+                opened = {port_of(said): said["at"] for said in there.told("forward_opened")}
+                for row in rows[-len(chosen) :] if opened else ():
+                    row["listening_ms"] = opened[row["port"]] * 1000 - row["at_ns"] / 1e6
                 end_all(site, [made[port] for port in chosen])
         if not quiet:
             print(f"{min(done + turn, n)} of {n} containers for each way", file=sys.stderr)
     return rows
-
-
-# --- the ways
-
-
-class There:
-    """A way that is ready: the address at which ports come up, and what it logs."""
-
-    def __init__(self, address: str, log: Any = None) -> None:
-        self.address = address
-        self._log = log
-
-    def add_listening(self, rows: list[dict[str, Any]]) -> None:
-        """From the event until Mooring listened, as its log says."""
-        if self._log is None:
-            return
-        opened = {}
-        for line in self._log().splitlines():
-            event = json.loads(line) if line.startswith("{") else {}
-            if event.get("event") == "forward_opened":
-                port = int(event["place"].partition("/")[0].rpartition(":")[2])
-                opened[port] = datetime.fromisoformat(event["timestamp"]).timestamp()
-        for row in rows:
-            row["listening_ms"] = (opened[row["port"]] - row["at_ns"] / 1e9) * 1000
-
-
-@contextmanager
-def having(site: Site, way: str, ports: list[int]) -> Iterator[There]:
-    """A way, ready for containers to start."""
-    here = "127.0.0.1"
-    with ExitStack() as stack:
-        if way == "none":
-            yield There(site.host.ip)
-        elif way == "ssh -L":
-            stack.enter_context(ssh_l(site.host, site.folder, here, ports))
-            # It binds before it logs in; a refused login would end it.
-            logins = site.host.logins()
-            until(lambda: site.host.logins() > logins and binds(ports[-1]), 20)
-            time.sleep(0.2)
-            yield There(here)
-        elif way == "by hand":
-            stack.enter_context(by_hand(site.host, site.folder, here))
-            until(lambda: follows(site), 20)
-            time.sleep(0.2)
-            yield There(here)
-        else:
-            whole = stack.enter_context(site.mooring(way, "--log-format", "json"))
-            yield There(here, whole.log)
-
-
-def binds(port: int) -> bool:
-    """Whether the port is listened on here; dials nothing."""
-    wanted = f"0100007F:{port:04X}"
-    with open("/proc/thread-self/net/tcp") as table:  # noqa: PTH123
-        return any(line.split()[1] == wanted for line in table.readlines()[1:])
-
-
-def follows(site: Site) -> bool:
-    """Whether somebody on the remote host follows the engine's events by the docker command."""
-    return any(b"docker\0events" in words for words in site.commands())
 
 
 # --- one container
@@ -200,6 +140,11 @@ def dial(address: str, port: int) -> tuple[int, int]:
     raise RuntimeError(f"no byte from {address}:{port} within {PATIENCE:g} s")
 
 
+def port_of(said: dict[str, Any]) -> int:
+    """The local port in a line of Mooring's log."""
+    return int(said["place"].partition("/")[0].rpartition(":")[2])
+
+
 def end_all(site: Site, containers: list[str]) -> None:
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda c: site.engine.call("POST", f"/containers/{c}/kill"), containers))
@@ -211,13 +156,13 @@ def end_all(site: Site, containers: list[str]) -> None:
 
 def judge(rows: list[dict[str, Any]], ways: list[str]) -> dict[str, Any]:
     table = []
-    for way in ways:
-        of = [row for row in rows if row["way"] == way]
+    for name in ways:
+        of = [row for row in rows if row["way"] == name]
         times = [row["ms"] for row in of]
         listening = [row["listening_ms"] for row in of if "listening_ms" in row]
         table.append(
             {
-                "way": way,
+                "way": name,
                 "n": len(times),
                 "p50_ms": quantile(times, 0.5),
                 "p95_ms": quantile(times, 0.95),
@@ -227,7 +172,7 @@ def judge(rows: list[dict[str, Any]], ways: list[str]) -> dict[str, Any]:
                 "listening_p50_ms": statistics.median(listening) if listening else None,
             }
         )
-    bare = next((row for row in table if row["way"] == "none"), None)
+    bare = next((row for row in table if row["way"] == NONE), None)
     for row in table:
         row["ratio"] = row["p50_ms"] / bare["p50_ms"] if bare else None
     ours = next((row for row in table if row["way"] == "asyncssh"), None)

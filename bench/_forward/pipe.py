@@ -103,12 +103,12 @@ def unread(address: tuple[str, int], first: int = 0) -> Iterator[None]:
 
 @contextmanager
 def untaken(address: tuple[str, int], seconds: int) -> Iterator[None]:
-    """As much is sent as goes, for as long as this lasts; the server reads nothing of it."""
+    """As much is sent as goes, for so long; the server reads nothing of it."""
     with _asking(address, STALL, seconds) as connection, _piece() as piece:
         sending = threading.Thread(target=_give_quietly, args=(connection, piece), daemon=True)
         sending.start()
         yield
-        connection.shutdown(socket.SHUT_RDWR)
+        # The server ends it, and then there is nobody to send to.
         sending.join()
 
 

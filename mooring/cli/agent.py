@@ -1,18 +1,28 @@
-"""``mooring agent``: looks at this machine and reports to a server elsewhere."""
+"""``mooring agent``: looks at this machine, forwards if asked; reports to a server elsewhere."""
 
 from __future__ import annotations
 
-from typing import Annotated
+import contextlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mooring.cli.options import DataDir, Every, LogFormat, LogLevel
+from mooring.cli.options import DataDir, Every, Key, KeyFile, LogFormat, LogLevel, key_of
 from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.outbox import Outbox
 from mooring.core.places import default_data_dir, make_folder, only_one
-from mooring.core.uplink import Uplink, server_url
+from mooring.core.reporting import Reporter
+from mooring.core.tasks import Tasks
+from mooring.core.uplink import Uplink
+from mooring.core.url import server_url
+from mooring.discovery.identity import hostname
 from mooring.discovery.run import Agent, Options
+
+if TYPE_CHECKING:
+    from mooring.forward.config import Host
+    from mooring.forward.site import Site
 
 
 def agent(
@@ -20,28 +30,71 @@ def agent(
     server: Annotated[
         str, Parameter(env_var="MOORING_SERVER", help="The server: http://HOST:8930.")
     ],
-    key: Annotated[
-        str,
-        Parameter(env_var="MOORING_KEY", help="An agent's key, of `mooring keys create --agent`."),
-    ],
+    key: Key = None,
+    key_file: KeyFile = None,
     data_dir: DataDir = None,
     every: Every = 60.0,
+    forward: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative="",
+            help="A remote Docker host whose ports are kept on this machine meanwhile, as "
+            "`mooring forward run` does; repeatable.",
+        ),
+    ] = (),
+    forward_config: Annotated[
+        Path | None, Parameter(help="A TOML file of such hosts, each with options of its own.")
+    ] = None,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
 ) -> None:
     """Look at this machine, again and again, and report to a server.
 
     Reports are kept in the data folder until the server has them. The key is better given in
-    the environment (MOORING_KEY) than as an argument, which other users of the machine can see.
+    the environment (MOORING_KEY) or in a file than as an argument, which other users of the
+    machine can see.
     """
     logging.set_up(log_level, log_format)
     server = server_url(server)
-    folder = make_folder((data_dir or default_data_dir()) / "agent")
+    secret = key_of(server, key, key_file)
+    hosts = _hosts(forward, forward_config)
+    data = data_dir or default_data_dir()
+    folder = make_folder(data / "agent")
 
-    async def main() -> None:
-        async with Uplink(server, key) as uplink:
-            settle()
-            await Agent(Outbox(folder), uplink, Options(every=every)).run()
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(only_one(folder, "agent"))
+        site = _site(hosts, data / "forward", stack) if hosts else None
+        run_until_signal(_work(server, secret, folder, every, site))
 
-    with only_one(folder, "agent"):
-        run_until_signal(main())
+
+async def _work(server: str, key: str, folder: Path, every: float, site: Site | None) -> None:
+    duties = ("discovery", "forward") if site else ("discovery",)
+    async with Uplink(server, key) as uplink:
+        reporter = Reporter(Outbox(folder), uplink, duties, hostname())
+        discovery = Agent(reporter, Options(every=every))
+        settle()
+        async with reporter, Tasks("agent") as tasks:
+            if site:
+                from mooring.forward.reporting import keep_and_report
+
+                # What ends it is in the log; the machine is looked at all the same.
+                tasks.start("forward", keep_and_report(site, reporter))
+            await discovery.run()
+
+
+def _hosts(names: tuple[str, ...], file: Path | None) -> tuple[Host, ...]:
+    """The remote hosts to forward. Raises ``UsageError``."""
+    if not names and not file:
+        return ()
+    from mooring.cli.forward import options
+
+    return options.hosts_of(names, options.Options(config=file))
+
+
+def _site(hosts: tuple[Host, ...], folder: Path, stack: contextlib.ExitStack) -> Site:
+    """What keeps these hosts; the folder is held for as long as the stack is."""
+    from mooring.cli.forward import run
+
+    make_folder(folder)
+    stack.enter_context(run.alone(folder, "--data-dir"))
+    return run.make_site(hosts, folder)

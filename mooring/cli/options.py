@@ -7,6 +7,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
+from mooring.core.errors import UsageError, why_os
+from mooring.core.url import agent_key
+
 DataDir = Annotated[
     Path | None,
     Parameter(
@@ -32,3 +35,32 @@ Every = Annotated[
     Parameter(validator=validators.Number(gt=0), help="Seconds between two looks at this machine."),
 ]
 Format = Annotated[Literal["table", "json"], Parameter(help="How to print.")]
+Key = Annotated[
+    str | None,
+    Parameter(
+        env_var="MOORING_KEY", help="An agent's key, of `mooring keys create --agent` there."
+    ),
+]
+KeyFile = Annotated[Path | None, Parameter(help="A file that holds the key and nothing else.")]
+
+MAX_KEY = 1000
+
+
+def key_of(server: str, key: str | None, file: Path | None) -> str:
+    """The key to report to a server with: the file's, else the one given. Raises ``UsageError``."""
+    if file is not None:
+        try:
+            with file.expanduser().open() as opened:
+                return agent_key(opened.read(MAX_KEY))
+        except (OSError, UnicodeDecodeError) as error:
+            why = why_os(error) if isinstance(error, OSError) else "it is not a text"
+            remedy = "name a file that holds an agent's key"
+            raise UsageError(f"reading the key file {file}", why, remedy) from None
+    if not key:
+        raise UsageError(
+            f"reporting to {server}",
+            "there is no key",
+            "make one on the server's machine with `mooring keys create --agent`, and give it in "
+            "the environment (MOORING_KEY), with --key-file FILE, or with --key",
+        )
+    return agent_key(key)

@@ -10,8 +10,10 @@ from mooring.cli.server import a_server
 from mooring.core import log as logging
 from mooring.core.outbox import Outbox
 from mooring.core.places import default_data_dir, make_folder, only_one
+from mooring.core.reporting import Reporter
 from mooring.core.tasks import Tasks
 from mooring.core.uplink import Uplink
+from mooring.discovery.identity import hostname
 from mooring.discovery.run import Agent, Options
 
 if TYPE_CHECKING:
@@ -52,7 +54,10 @@ def up(
 
 async def _agent(url: str, key: str, outbox: Outbox, options: Options) -> None:
     async with Uplink(url, key) as uplink:
-        await Agent(outbox, uplink, options).run()
+        reporter = Reporter(outbox, uplink, ("discovery",), hostname())
+        agent = Agent(reporter, options)
+        async with reporter:
+            await agent.run()
 
 
 async def _key_for_this_machine(state: State) -> str:

@@ -37,11 +37,17 @@ class Tasks:
     ) -> None:
         await self.end()
 
-    def start(self, name: str, body: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Run ``body`` once as a task called ``owner.name``."""
+    def start(
+        self, name: str, body: Coroutine[Any, Any, Result], *, awaited: bool = False
+    ) -> asyncio.Task[Result]:
+        """Run ``body`` once as a task called ``owner.name``.
+
+        What it raises is logged, unless it is ``awaited``: then whoever starts it looks at how it
+        ended, and knows whether that is worth a word.
+        """
         task = asyncio.create_task(body, name=f"{self.owner}.{name}")
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
+        task.add_done_callback(self._tasks.discard if awaited else self._ended)
         return task
 
     def supervise(
@@ -57,6 +63,7 @@ class Tasks:
 
         A turn that raises is logged and repeated after the growing wait of ``backoff``, which
         takes the place of ``every``; nothing that it raises ends the loop, only cancelling does.
+        The same failure in a row is logged less and less often: the 1st, 2nd, 4th, 8th, … time.
         Setting ``hurry`` ends a wait at once.
         """
         return self.start(name, self._repeat(name, turn, every, backoff or Backoff(), hurry))
@@ -70,18 +77,21 @@ class Tasks:
         hurry: asyncio.Event | None,
     ) -> None:
         failures = 0
+        said = ""
         while True:
             wait = every
             try:
                 await turn()
-                failures = 0
+                failures, said = 0, ""
             except (Exception, asyncio.CancelledError) as error:
                 # Cancelled may also be what the turn waited for, and not this loop.
                 if _cancelled():
                     raise
                 failures += 1
                 wait = backoff.delay(failures, random.random)
-                _log_failure(f"{self.owner}.{name}", error, failures, wait)
+                known, said = said == repr(error), repr(error)
+                seldom = known and failures & (failures - 1) > 0
+                _log_failure(f"{self.owner}.{name}", error, failures, wait, seldom=seldom)
             if _cancelled():
                 return
             await _sleep(wait, hurry)
@@ -108,9 +118,13 @@ def _cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _log_failure(task: str, error: BaseException, failures: int, wait: float) -> None:
+def _log_failure(
+    task: str, error: BaseException, failures: int, wait: float, *, seldom: bool
+) -> None:
     fields: dict[str, Any] = {"task": task, "failures": failures, "retry_in_s": round(wait, 2)}
-    if isinstance(error, MooringError):
+    if seldom:
+        log.debug("turn_failed", reason=str(error), **fields)
+    elif isinstance(error, MooringError):
         # Says by itself what was attempted and why it failed; where in the code is no news.
         log.warning("turn_failed", reason=str(error), **fields)
     else:

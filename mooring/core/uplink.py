@@ -6,26 +6,25 @@ Every request has its deadline. Never retries by itself: that is its caller's lo
 from __future__ import annotations
 
 import asyncio
-import re
 import ssl
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import Self, TypeVar
-from urllib.parse import urlsplit
 
 import httpx2
 import msgspec
 
 from mooring import __version__
-from mooring.core.errors import MooringError, UsageError
+from mooring.core.errors import MooringError
+from mooring.core.url import agent_key, server_url
 
 DEADLINE = 10.0
 """Seconds that a request may take, unless it asks the server to wait."""
 MAX_ANSWER = 1024 * 1024
 """Bytes of an answer; those of a Mooring server have some hundred."""
 
-_PLAIN = re.compile(r"[!-~]+")
 _GARBAGE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _MAX_WHY = 1000
 
@@ -77,41 +76,15 @@ class Progress:
     reason: str | None = None
 
 
-def server_url(text: str) -> str:
-    """A server's address as typed, checked: ``http://host:8930`` or ``https://…``."""
-    try:
-        parts = urlsplit(text)
-        given = parts.hostname is not None and parts.port != 0
-        extra = bool(parts.username or parts.password or parts.query or parts.fragment)
-    except ValueError:
-        given = extra = False
-    if not given or extra or parts.scheme not in ("http", "https") or not _PLAIN.fullmatch(text):
-        raise UsageError(
-            # Not the text itself where it may hold a password.
-            "reading the server's address" + ("" if "@" in text else f" {text!r}"),
-            "expected http://HOST:PORT or https://HOST",
-            "such as --server http://192.168.1.10:8930",
-        )
-    return text.rstrip("/")
-
-
 class Uplink:
     """One agent's connection to its server. Use it with ``async with``."""
 
     def __init__(self, server: str, key: str) -> None:
         self.server = server_url(server)
-        key = key.strip()
-        if not _PLAIN.fullmatch(key):
-            # Not the key itself: this goes to the log.
-            raise UsageError(
-                "reading the agent's key",
-                "expected one word of letters, digits and signs",
-                "such as `mooring keys create --agent` prints",
-            )
         self._client = httpx2.AsyncClient(
             base_url=self.server + "/api/v1/",
             headers={
-                "authorization": f"Bearer {key}",
+                "authorization": f"Bearer {agent_key(key)}",
                 "accept-encoding": "identity",
                 "user-agent": f"mooring-agent/{__version__}",
             },
@@ -137,13 +110,21 @@ class Uplink:
         return self._read(answer, ReportAnswer, "reports")
 
     async def poll(
-        self, outbox: str, name: str, active: list[str], wait: float, *, leaving: bool = False
+        self,
+        outbox: str,
+        name: str,
+        active: list[str],
+        wait: float,
+        *,
+        duties: Sequence[str] = (),
+        leaving: bool = False,
     ) -> Work:
         """Say that this agent is there and ask for work; waits up to ``wait`` seconds."""
         body = {
             "outbox": outbox,
             "version": __version__,
             "name": name,
+            "duties": duties,
             "active_runs": active,
             "wait_s": wait,
             "leaving": leaving,

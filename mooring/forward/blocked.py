@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mooring.forward.address import Address
-from mooring.forward.transport import Blocked, Lost, Options, Silent
+from mooring.forward.transport import Blocked, Lost, Options, Peer, Silent
 
 NO_SIGN = "no sign of life for too long"
 
@@ -87,8 +87,10 @@ _BLOCKED = re.compile(
 )
 """Lines that tell what a person must do; the first of them is the one that counts."""
 _NOISE = re.compile(
-    r"^(@+|Warning: Permanently added|debug\d: |\*\* |Killed by signal|mux_|channel \d+: )"
+    r"^(@+|Warning: Permanently added|debug\d: |\*\* |Killed by signal|mux_|channel \d+: |"
+    r"Authenticated to |Transferred: |Bytes per second: )"
 )
+_REACHED = re.compile(r"^Authenticated to .* \(\[([^\]]+)\]:(\d+)\) using ")
 _REASONS = (
     (re.compile(r"Could not resolve hostname \S+ (.+)"), "its name can't be resolved: {}"),
     (re.compile(r"connect to host \S+ port \d+: (.+)"), "{}"),
@@ -120,6 +122,12 @@ def from_ssh(address: Address, options: Options, said: Sequence[str]) -> Blocked
     if found := _BLOCKED.search(text):
         return Blocked(attempted, found[0].strip(), f"see: {hand}")
     return Lost(attempted, last_words(said) or "ssh ended without a word")
+
+
+def reached(said: Sequence[str]) -> Peer | None:
+    """Where ``ssh`` connected to first, by itself, when it logged in."""
+    found = next((found for line in said if (found := _REACHED.match(line))), None)
+    return (found[1], int(found[2])) if found else None
 
 
 def last_words(said: Sequence[str]) -> str:

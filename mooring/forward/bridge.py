@@ -6,11 +6,15 @@ A side that does not read stops the other, half-closes pass, and a link that die
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 import struct
 from collections.abc import Callable
 
 import asyncssh
+from asyncssh.channel import SSHChannel
+from asyncssh.constants import MSG_CHANNEL_WINDOW_ADJUST
+from asyncssh.packet import UInt32
 
 from mooring.core.errors import why_os
 from mooring.forward.transport import Lost, Refused, Tally
@@ -21,8 +25,32 @@ WINDOW = 32 * 1024 * 1024
 """What the window grows to while its client keeps up; 32 MiB fill 640 MiB/s at 50 ms."""
 BUDGET = 64 * 1024 * 1024
 """Bytes of window that all connections of a link together may have beyond their first."""
-_KEEPS_UP = 1.0
-"""Seconds in which a client must have read a whole window for it to be doubled."""
+_KEEPS_UP = 0.5
+"""Seconds in which a client must have read half a window for it to be doubled."""
+_UNSENT = 128 * 1024
+"""Bytes that may wait in the kernel for a client: those it has read say whether it keeps up."""
+
+
+def own_window(channel: SSHChannel[bytes]) -> None:
+    """Grant this channel's window by ``grant`` alone.
+
+    asyncssh grants a whole one as soon as it has delivered the first of what waits: a reader that
+    is slow would pile up one upon another.
+    """
+    channel._init_recv_window = 0
+
+
+def grant(channel: SSHChannel[bytes], size: int) -> None:
+    """Let the remote side send so many bytes more."""
+    channel._recv_window += size
+    channel.send_packet(MSG_CHANNEL_WINDOW_ADJUST, UInt32(size))
+
+
+def keep_short(connection: socket.socket, unsent: int) -> None:
+    """Let no more than ``unsent`` bytes wait in the kernel: they would hide who does not read."""
+    tcp = connection.family in (socket.AF_INET, socket.AF_INET6)
+    if tcp and hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, unsent)
 
 
 class Shared:
@@ -74,8 +102,10 @@ class Bridge:
         self._far_ended = False
         self._far_gone = False
         self._extra = 0
-        self._window_left = FIRST_WINDOW
-        self._window_began = self._loop.time()
+        self._window = FIRST_WINDOW
+        self._taken = 0
+        # The first that is taken may only have gone into the kernel's buffers.
+        self._granted = -math.inf
 
     async def join(self) -> None:
         """Carry until both sides are done. Raises ``Lost`` if the link dies before any byte.
@@ -107,6 +137,7 @@ class Bridge:
         copy = self._client.dup()
         try:
             copy.setblocking(False)
+            keep_short(copy, _UNSENT)
             self._transport, _ = await self._loop.connect_accepted_socket(lambda: self._near, copy)
         except BaseException:
             copy.close()
@@ -164,9 +195,9 @@ class Bridge:
         size = len(data)
         self.tally.bytes_in = (self.tally.bytes_in or 0) + size
         self._transport.write(data)
-        self._window_left -= size
-        if self._window_left <= 0:
-            self._widen()
+        self._taken += size
+        if self._taken >= self._window // 2:
+            self._grant()
 
     def far_eof(self) -> None:
         self._carried()
@@ -201,21 +232,24 @@ class Bridge:
         else:
             self._transport.resume_reading()
 
-    def _widen(self) -> None:
-        """Double the window of a channel whose client has read a whole one in good time.
+    def _grant(self) -> None:
+        """Let the remote side send as much again as the client has taken, and more if it keeps up.
 
-        A connection that nobody reads from stays at the first window. asyncssh sets a window
-        once and for all when a channel is opened; the next that it grants is of this size.
+        A window is doubled when half of it was read in good time; that of a connection that
+        nobody reads from stays as it is.
         """
+        if self.channel is None or self.channel.is_closing():
+            return
         now = self._loop.time()
-        window = self.channel.get_recv_window() if self.channel is not None else WINDOW
-        more = min(window, WINDOW - window, self._shared.budget)
-        if now - self._window_began <= _KEEPS_UP and more > 0 and self.channel is not None:
-            self._shared.budget -= more
-            self._extra += more
-            window += more
-            self.channel._init_recv_window = window
-        self._window_left, self._window_began = window, now
+        more = min(self._window, WINDOW - self._window, self._shared.budget)
+        if now - self._granted > _KEEPS_UP:
+            more = 0
+        self._shared.budget -= more
+        self._extra += more
+        self._window += more
+        self._granted = now
+        size, self._taken = self._taken + more, 0
+        grant(self.channel, size)
 
     def _end_near(self) -> None:
         """Pass the end of the remote side's data on, once the client has been sent all of it.
@@ -279,6 +313,7 @@ class _Far(asyncssh.SSHTCPSession[bytes]):
     def connection_made(self, chan: asyncssh.SSHTCPChannel[bytes]) -> None:
         # Nothing is delivered until the client's side is there to take it.
         chan.pause_reading()
+        own_window(chan)
         self._bridge.channel = chan
 
     def data_received(self, data: bytes, datatype: asyncssh.DataType) -> None:

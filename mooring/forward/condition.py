@@ -5,6 +5,7 @@ Changes no link: whoever makes, watches and loses one says so here.
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -17,11 +18,21 @@ from mooring.forward.keep import Keep
 from mooring.forward.life import Life
 from mooring.forward.news import News
 from mooring.forward.stream import Stream
-from mooring.model.forward import Drop, Forward, LinkState, Moment, Pattern, RemoteHost
+from mooring.model.forward import Drop, Forward, LinkState, Moment, Pattern, RemoteHost, Spread
 
 log = structlog.get_logger(__name__)
 
 MAX_DETAIL = 500
+BOUNDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Seconds from an event to its listening port, between which starts are counted."""
+NO_STARTS = Spread(BOUNDS, (0,) * (len(BOUNDS) + 1))
+
+
+def added(spread: Spread, value: float) -> Spread:
+    """With one more value."""
+    at = bisect.bisect_left(spread.bounds, value)
+    counts = tuple(count + (at == number) for number, count in enumerate(spread.counts))
+    return replace(spread, counts=counts, total=spread.total + value)
 
 
 @dataclass(slots=True)
@@ -35,8 +46,11 @@ class Counts:
     """Forwards that a list found changed and no event had told of: 0 if all is well."""
     event_to_listening_ms: list[float] = field(default_factory=list)
     """Of the last 1,000 starts."""
+    event_to_listening: Spread = NO_STARTS
+    """Of all starts, in seconds."""
 
     def listening(self, milliseconds: float) -> None:
+        self.event_to_listening = added(self.event_to_listening, milliseconds / 1000)
         self.event_to_listening_ms.append(round(milliseconds, 2))
         del self.event_to_listening_ms[:-1000]
 

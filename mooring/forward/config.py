@@ -1,6 +1,6 @@
 """Pure. The remote hosts of a TOML file; a fault is told with its line and column.
 
-Text in, ``Host`` values out; never opens a file and never resolves a name itself.
+Text in, a ``File`` of ``Host`` values out; never opens a file and never resolves a name itself.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from mooring.core.errors import UsageError
+from mooring.core.url import server_url
 from mooring.forward import address as addresses
 from mooring.forward.address import Address
 
@@ -40,6 +41,17 @@ class Host:
     remap: Mapping[int, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class File:
+    """All that a file says."""
+
+    hosts: tuple[Host, ...]
+    server: str | None = None
+    """Where to report to."""
+    key_file: Path | None = None
+    """Where the key for that is."""
+
+
 class Bad(UsageError):
     """A fault in the file, and where."""
 
@@ -49,8 +61,8 @@ class Bad(UsageError):
         self.spot = spot
 
 
-def read(text: str, name: str, resolve: Callable[[str], Address]) -> tuple[Host, ...]:
-    """The hosts in a file's text, in their order, which is their priority.
+def read(text: str, name: str, resolve: Callable[[str], Address]) -> File:
+    """What a file's text says; the hosts in their order, which is their priority.
 
     ``name`` is the file's, for errors; ``resolve`` reads an address or a Docker context's name.
     Raises ``UsageError``, which is ``Bad`` where there is a line to point at.
@@ -61,7 +73,7 @@ def read(text: str, name: str, resolve: Callable[[str], Address]) -> tuple[Host,
         why, spot = _syntax(str(error), text)
         remedy = 'texts stand in quotes, such as address = "ssh://deploy@build.example"'
         raise Bad(name, spot, why, remedy) from None
-    return _Reader(name, _spots(text), resolve).hosts(found)
+    return _Reader(name, _spots(text), resolve).file(found)
 
 
 def _syntax(message: str, text: str) -> tuple[str, Spot]:
@@ -98,8 +110,16 @@ class _Reader:
             "remap": self._remap,
         }
 
-    def hosts(self, found: dict[str, Any]) -> tuple[Host, ...]:
-        self._known(found, ("host", *self._keys), ())
+    def file(self, found: dict[str, Any]) -> File:
+        self._known(found, ("host", "server", "key_file", *self._keys), ())
+        server = key_file = None
+        if "server" in found:
+            server = self._checked(server_url)(found["server"], ("server",))
+        if "key_file" in found:
+            key_file = self._path(found["key_file"], ("key_file",))
+        return File(self._hosts(found), server, key_file)
+
+    def _hosts(self, found: dict[str, Any]) -> tuple[Host, ...]:
         defaults = self._options(found, ())
         tables = found.get("host", [])
         if not isinstance(tables, list) or not all(isinstance(t, dict) for t in tables):

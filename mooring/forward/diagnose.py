@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -26,8 +27,12 @@ class Look:
     """How long a command took over the link."""
     docker_ms: float | None = None
     docker_detail: str = ""
+    forbidden: str = ""
+    """What the remote sshd said to a client that it may connect nowhere."""
     now: float = 0.0
     """Seconds since the epoch."""
+    tried: bool = True
+    """False: nothing was tried, and only what is known already counts."""
 
 
 _ADVICE = {
@@ -38,10 +43,7 @@ _ADVICE = {
             "on the remote host, in /etc/ssh/sshd_config: ClientAliveInterval 15 and "
             "ClientAliveCountMax 3, then: sudo systemctl reload ssh"
         ),
-        (
-            "Mooring asks for a sign of life, and Docker for an answer, every 15 s, and comes "
-            "back by itself"
-        ),
+        "Mooring asks Docker for an answer every 8 s, and comes back by itself",
     ),
     Pattern.DOCKER_SILENT: (
         "on the remote host: systemctl status docker; journalctl -u docker --since -10min",
@@ -51,16 +53,50 @@ _ADVICE = {
         ),
     ),
     Pattern.NETWORK: (
-        "see whether the remote host can be reached: ping it, and ssh to it by hand",
-        "connections made meanwhile are held for 30 s and served when the link is back",
+        (
+            "what closed it is in the log of the remote host (journalctl -u ssh --since -1h), or "
+            "is a proxy, a firewall or a VPN between here and there"
+        ),
+        "it comes back by itself; connections made meanwhile are held for 30 s and then served",
     ),
     Pattern.AUTHENTICATION: (
         "try it by hand: ssh USER@HOST docker version; it must neither ask nor fail",
-        "a key that needs a passphrase must be in an SSH agent: ssh-add",
         "once it is put right: mooring forward retry (it is also tried every minute)",
     ),
     Pattern.UNKNOWN: ("the log tells the rest: mooring forward run --log-level debug",),
 }
+
+_TRIED = "it is tried for ever; connections made meanwhile are held for 30 s"
+_NO_LINK = (
+    (
+        "name can't be resolved",
+        "see that the name is right: getent hosts NAME; HostName in ~/.ssh/config gives an address",
+        "a name that only a VPN's name server knows needs that VPN",
+    ),
+    (
+        "connection refused",
+        (
+            "on the remote host: systemctl status ssh; the port is that of the address, or of "
+            "~/.ssh/config"
+        ),
+        "or a firewall rejects it: nc -vz HOST 22 by hand, from here and from elsewhere",
+    ),
+    (
+        "no answer|timed out|unreachable|no route",
+        "see that the remote host is up and this machine's network, or VPN, leads to it: ping HOST",
+        "or a firewall drops what goes to its port: nc -vz HOST 22 by hand",
+    ),
+)
+"""While there is no link: the words of why, and what to do."""
+_FORBIDDEN = (
+    (
+        "on the remote host, in /etc/ssh/sshd_config: AllowTcpForwarding yes (or local), also in "
+        "the Match block that is about this user, and no PermitOpen that leaves the ports out; "
+        "sudo sshd -T -C user=USER shows what counts. Then: sudo systemctl reload ssh"
+    ),
+    "the key's line in ~/.ssh/authorized_keys there: without restrict and no-port-forwarding",
+    "then start mooring forward again: a session keeps the rights that it began with",
+)
 
 # What ended a stream, and what that speaks for. The word is found once it is known what else
 # answered: a ping that failed over a link that works is Docker's fault, and the other way round.
@@ -81,8 +117,7 @@ def diagnose(records: Sequence[StreamRecord], look: Look) -> Diagnosis:
     """Name what is wrong now, else what went wrong lately, else that nothing did."""
     now = _now(look)
     if now is not None:
-        remedy = (look.remedy,) if look.remedy else ()
-        return Diagnosis(now[0], now[1], remedy + _ADVICE[now[0]])
+        return Diagnosis(*now, _advice(now[0], look))
     recent = [r for r in records if look.now - _ended(r) <= LATELY][-RECENT:]
     if not recent and look.state is LinkState.STOPPED:
         nothing = "it does not run, and nothing was recorded in the last hour"
@@ -101,12 +136,32 @@ def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
         return Pattern.AUTHENTICATION, (f"the link is blocked: {look.detail}",)
     if look.state in (LinkState.BACKOFF, LinkState.CONNECTING):
         return Pattern.NETWORK, (f"there is no link now: {look.detail or 'it is being made'}",)
+    if not look.tried:
+        silent = f"Docker does not answer: {look.docker_detail}"
+        return (Pattern.DOCKER_SILENT, (silent,)) if look.docker_detail else None
     if look.ssh_ms is None:
         return Pattern.STALE_LINK, ("the link is there, and a command over it did not end in 5 s",)
     if look.docker_ms is None:
         works = f"the link works (a command took {look.ssh_ms:.0f} ms)"
         return Pattern.DOCKER_SILENT, (f"{works}, and Docker does not: {look.docker_detail}",)
+    if look.forbidden:
+        said = "Docker answers, and the remote sshd prohibits to connect to the containers' ports"
+        return Pattern.AUTHENTICATION, (f"{said} ({look.forbidden})",)
     return None
+
+
+def _advice(pattern: Pattern, look: Look) -> tuple[str, ...]:
+    """What to do about what is wrong now: what is known to help, else what usually does."""
+    if pattern is Pattern.NETWORK:
+        for words, *advice in _NO_LINK:
+            if re.search(words, look.detail):
+                return (*advice, _TRIED)
+    if pattern is Pattern.AUTHENTICATION and look.state is not LinkState.BLOCKED:
+        return _FORBIDDEN
+    usual = _ADVICE[pattern]
+    if not look.remedy:
+        return usual
+    return look.remedy, *usual[-1:]
 
 
 def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:
@@ -146,6 +201,8 @@ def _words(record: StreamRecord) -> str:
 
 
 def _live(look: Look) -> tuple[str, ...]:
+    if not look.tried and look.docker_ms is not None:
+        return (f"Docker answered the last check in {look.docker_ms:.0f} ms",)
     if look.ssh_ms is None or look.docker_ms is None:
         return ()
     link = f"a command over the link took {look.ssh_ms:.0f} ms"

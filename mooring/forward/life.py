@@ -12,6 +12,10 @@ STEADY = 30.0
 """Seconds that a link must be live before its earlier failures are forgotten."""
 BLOCKED_WAIT = 60.0
 """Seconds between tries while a person must act."""
+QUICK = 2
+"""How often the wait may double for a link that was live: up to half a second."""
+LOOK_AFTER = 0.5
+"""Seconds that a log-in may take before it is looked whether the host can be reached at all."""
 BACKOFF = Backoff(first=0.25, cap=30.0)
 
 
@@ -24,6 +28,8 @@ class Life:
     live_since: float | None = None
     generation: int = 0
     failures: int = 0
+    tries: int = 0
+    """How many of the last failures were of links that did not become live."""
     detail: str = ""
 
 
@@ -48,21 +54,44 @@ def lost(life: Life, now: float, detail: str = "", *, blocked: bool = False) -> 
     Failures in a row are counted until the link was live for long enough; the first failure of
     a steady link is retried at once.
     """
-    steady = life.live_since is not None and now - life.live_since >= STEADY
-    failures = 1 if steady else life.failures + 1
-    state = LinkState.BLOCKED if blocked else LinkState.BACKOFF
-    return replace(life, state=state, since=now, live_since=None, failures=failures, detail=detail)
+    was_live = life.live_since is not None
+    return replace(
+        life,
+        state=LinkState.BLOCKED if blocked else LinkState.BACKOFF,
+        since=now,
+        live_since=None,
+        failures=1 if _steady(life, now) else life.failures + 1,
+        tries=0 if was_live else life.tries + 1,
+        detail=detail,
+    )
+
+
+def _steady(life: Life, now: float) -> bool:
+    return life.live_since is not None and now - life.live_since >= STEADY
 
 
 def wait(life: Life, chance: Callable[[], float]) -> float:
-    """Seconds until the next try: 0 after the first failure, then from 0.25 doubling to 30."""
+    """Seconds until the next try: 0 after the first failure, then from 0.25 doubling to 30.
+
+    Only what can't be made is waited for that long: a link that was live is tried again within
+    half a second, however often it was cut before.
+    """
     if life.state is LinkState.BLOCKED:
         return BLOCKED_WAIT
-    return BACKOFF.delay(life.failures - 1, chance)
+    return BACKOFF.delay(min(life.failures - 1, QUICK + life.tries), chance)
+
+
+def look_every(away: float) -> float:
+    """Seconds between two looks whether a host can be reached that is away for so many.
+
+    A look costs a packet, where a log-in costs the host a process: so they are frequent, and
+    cost an outage at most a 400th of its time.
+    """
+    return min(5.0, max(0.25, away / 400))
 
 
 def seen_steady(life: Life, now: float) -> Life:
     """Forget the failures of a link that has been live for long enough."""
-    if life.failures and life.live_since is not None and now - life.live_since >= STEADY:
+    if life.failures and _steady(life, now):
         return replace(life, failures=0)
     return life

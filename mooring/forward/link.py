@@ -15,13 +15,14 @@ from asyncssh.channel import SSHChannel
 from mooring.core.tasks import Tasks
 from mooring.forward import blocked
 from mooring.forward.address import Address
-from mooring.forward.bridge import FIRST_WINDOW, Bridge, Shared
+from mooring.forward.bridge import FIRST_WINDOW, Bridge, Shared, grant, keep_short, own_window
 from mooring.forward.login import Guard, log_in, words
 from mooring.forward.transport import (
     OPEN_WITHIN,
     OUTPUT,
     Lost,
     Options,
+    Peer,
     Ran,
     Refused,
     Silent,
@@ -66,10 +67,16 @@ class Link:
         self._tasks = Tasks(f"ssh {address.host}")
         self._shared = Shared()
         self._closing = False
-        _keep_short(connection)
+        own = connection.get_extra_info("socket")
+        if own is not None:
+            keep_short(own, _UNSENT)
         # asyncssh does nothing when its own socket is full; these are asyncio's names for it.
         connection.pause_writing = self._shared.pause_writing  # type: ignore[method-assign]
         connection.resume_writing = self._shared.resume_writing  # type: ignore[method-assign]
+
+    @property
+    def peer(self) -> Peer | None:
+        return self._guard.peer
 
     async def run(self, command: str, *, deadline: float) -> Ran:
         session = _Capture()
@@ -112,6 +119,7 @@ class Link:
             lambda: ends,
             command,
             encoding=None,
+            window=_STREAM_WINDOW,
             request_pty=False,
             x11_forwarding=False,
         )
@@ -163,7 +171,7 @@ class Link:
         if why := self._why_dead():
             opening.close()
             raise blocked.lost(attempted, why)
-        task = self._tasks.start("open", opening)
+        task = self._tasks.start("open", opening, awaited=True)
         try:
             done, _ = await asyncio.wait({task}, timeout=within)
         except asyncio.CancelledError:
@@ -195,13 +203,6 @@ def _discard(task: asyncio.Task[tuple[Any, Any]]) -> None:
         return
     channel, _ = task.result()
     channel.abort()
-
-
-def _keep_short(connection: asyncssh.SSHClientConnection) -> None:
-    own = connection.get_extra_info("socket")
-    tcp = own is not None and own.family in (socket.AF_INET, socket.AF_INET6)
-    if tcp and hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        own.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT)
 
 
 class _Capture(asyncssh.SSHClientSession[bytes]):
@@ -244,11 +245,13 @@ class _Ends(asyncssh.SSHClientSession[bytes], asyncssh.SSHUNIXSession[bytes]):
         self._room = asyncio.Event()
         self._room.set()
         self._gone = False
+        self._taken = 0
 
     # What asyncssh calls
 
     def connection_made(self, chan: SSHChannel[bytes]) -> None:
         self._channel = chan
+        own_window(chan)
         # It has the two methods that the reader needs to stop what comes, and no other is called.
         self.reader.set_transport(cast("asyncio.BaseTransport", chan))
 
@@ -257,6 +260,10 @@ class _Ends(asyncssh.SSHClientSession[bytes], asyncssh.SSHUNIXSession[bytes]):
             self.reader.feed_data(data)
         else:
             log.debug("remote_said", line=data[:500].decode(errors="replace").strip())
+        self._taken += len(data)
+        if self._taken >= _STREAM_WINDOW // 2 and self._channel and not self._channel.is_closing():
+            grant(self._channel, self._taken)
+            self._taken = 0
 
     def eof_received(self) -> bool:
         self.reader.feed_eof()

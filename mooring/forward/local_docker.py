@@ -81,8 +81,8 @@ async def _join(here: tuple[asyncio.StreamReader, asyncio.StreamWriter], there: 
     try:
         async with Tasks("docker stream") as tasks:
             ways = [
-                tasks.start("up", _pump(here[0], there[1])),
-                tasks.start("down", _pump(there[0], here[1])),
+                tasks.start("up", _pump(here[0], there[1]), awaited=True),
+                tasks.start("down", _pump(there[0], here[1]), awaited=True),
             ]
             done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_EXCEPTION)
             for way in done:

@@ -23,7 +23,7 @@ from mooring.forward import blocked
 from mooring.forward.address import Address
 from mooring.forward.identity import State, look_at
 from mooring.forward.proxy import Proxy
-from mooring.forward.transport import Blocked, Lost, Options
+from mooring.forward.transport import Blocked, Lost, Options, Peer
 
 log = structlog.get_logger(__name__)
 
@@ -46,6 +46,7 @@ class Guard(asyncssh.SSHClient):
     def __init__(self) -> None:
         self.untrusted: asyncssh.SSHKey | None = None
         self.proxy: Proxy | None = None
+        self.peer: Peer | None = None
         self.why = ""
         self.gone = asyncio.Event()
 
@@ -109,10 +110,12 @@ async def _log_in(
     plan = await asyncio.to_thread(_plan, address, options)
     if depth > _MOST_JUMPS:
         raise Blocked(f"connecting to {address}", "its ProxyJump leads in a circle")
+    direct = tunnel is None and not plan.jumps and not plan.command
+    guard = Guard()
     if tunnel is None:
         for jump in plan.jumps:
-            tunnel, _ = await _log_in(jump, options, tunnel, depth + 1)
-    guard = Guard()
+            tunnel, hop = await _log_in(jump, options, tunnel, depth + 1)
+            guard.peer = guard.peer or hop.peer
     try:
         if plan.command:
             guard.proxy, plan.arguments["sock"] = await Proxy.start(plan.command)
@@ -135,6 +138,8 @@ async def _log_in(
     if tunnel is not None:
         # It ends with the connection that goes through it.
         connection.set_tunnel(tunnel)
+    if direct and (peer := connection.get_extra_info("peername")):
+        guard.peer = peer[:2]
     return connection, guard
 
 

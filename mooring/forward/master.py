@@ -55,7 +55,7 @@ _FIRST = """\
 BatchMode yes
 ForwardAgent no
 ForwardX11 no
-LogLevel INFO
+LogLevel VERBOSE
 ServerAliveCountMax 2
 StrictHostKeyChecking yes
 """
@@ -144,11 +144,7 @@ class Control:
 
 
 class Master(asyncio.SubprocessProtocol):
-    """A running ``ssh -M``.
-
-    Its standard error is read as it comes, not by a task: a line that was written before an
-    answer on the control socket is there before that answer is acted on.
-    """
+    """A running ``ssh -M``. Its standard error is read as it comes; see ``heard``."""
 
     def __init__(self, address: Address, folder: Path) -> None:
         self.address = address
@@ -208,6 +204,7 @@ class Master(asyncio.SubprocessProtocol):
                         raise blocked.from_ssh(self.address, options, list(self.said))
                     await asyncio.sleep(_POLL)
                 await self.alive()
+            await self.heard()
         except TimeoutError as error:
             why = f"no answer within {options.connect_timeout:g} s"
             raise Lost(f"connecting to {self.address}", why) from error
@@ -221,6 +218,16 @@ class Master(asyncio.SubprocessProtocol):
             await control.ask(mux.alive(1))
         finally:
             control.close()
+
+    async def heard(self) -> None:
+        """Have what it has written so far in ``said``.
+
+        An answer on the control socket that is there already is taken without the event loop's
+        having a turn, so before what was written ahead of it. In its turns, in this order, it
+        sees that there is something, reads it, and hands it over.
+        """
+        for _ in ("see", "read", "hand over"):
+            await asyncio.sleep(0)
 
     async def end(self, because: str = "") -> None:
         """``because`` says why it is given up, where that is not known from itself."""

@@ -27,6 +27,7 @@ from mooring.forward.transport import (
     OUTPUT,
     Lost,
     Options,
+    Peer,
     Ran,
     Reader,
     Refused,
@@ -57,9 +58,14 @@ class OpenSsh:
     def __init__(self, master: Master) -> None:
         self._master = master
         self._host = str(master.address)
+        self._peer = blocked.reached(list(master.said))
         self._closing = False
         self._paths: dict[str, str] = {}
         self._reached: set[str] = set()
+
+    @property
+    def peer(self) -> Peer | None:
+        return self._peer
 
     async def run(self, command: str, *, deadline: float) -> Ran:
         attempted = f"running {command[:60]!r} on {self._host}"
@@ -246,7 +252,10 @@ class OpenSsh:
         return blocked.lost(attempted, self._master.why)
 
     async def _check(self, attempted: str) -> None:
-        """Raises ``Lost`` unless the master lives: its end must not look like a refusal."""
+        """Raises ``Lost`` unless the master lives: its end must not look like a refusal.
+
+        What it said of a refusal is known then.
+        """
         try:
             async with asyncio.timeout(_ALIVE_WITHIN):
                 await self._master.alive()
@@ -254,6 +263,7 @@ class OpenSsh:
             raise Silent(attempted, _HANGS) from error
         except (OSError, WrongAnswer) as error:
             raise await self._gone(attempted) from error
+        await self._master.heard()
 
     def _refused(self, attempted: str, reason: str = "") -> Refused:
         said = _open_failed(self._master) or reason or "it does not say why"
@@ -341,7 +351,9 @@ class _Late:
 
     async def read(self, n: int = -1, /) -> bytes:
         data = await self._reader.read(n)
-        if not data and not self._any and (said := _open_failed(self._master)):
-            raise ConnectionRefusedError(f"the remote host refuses: {said}")
+        if not data and not self._any:
+            await self._master.heard()
+            if said := _open_failed(self._master):
+                raise ConnectionRefusedError(f"the remote host refuses: {said}")
         self._any = True
         return data

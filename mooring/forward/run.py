@@ -24,6 +24,7 @@ from mooring.forward.diagnose import Look, diagnose
 from mooring.forward.keep import Keep
 from mooring.forward.news import News
 from mooring.forward.ports import Ports
+from mooring.forward.reach import Reach
 from mooring.forward.remote_docker import find
 from mooring.forward.seats import Seat, Seats
 from mooring.forward.stream import Stream
@@ -79,6 +80,7 @@ class Remote:
         """Set it to retry at once: the network is back, or somebody asks."""
         self.condition = Condition(str(address), keep, news or News(), clock)
         self._connect = connect
+        self._reach = Reach()
         self._pace = settings.pace
         self._gate = Gate()
         self._tasks = Tasks(f"forward {address.host}")
@@ -90,6 +92,7 @@ class Remote:
         self._link: Transport | None = None
         self._gone: asyncio.Task[Lost] | None = None
         self._docker: Docker | None = None
+        self._docker_fault: MooringError | None = None
         self.docker_socket: str | None = None
         """Where the remote's Docker listens there, as last found; None for no Unix socket."""
 
@@ -97,6 +100,7 @@ class Remote:
         """Link, list, watch, until cancelled; let every port go at the end."""
         async with self._tasks as tasks:
             tasks.supervise("save", self._save, every=2)
+            tasks.supervise("reach", self._reach.turn)
             tasks.supervise("link", self.turn)
             try:
                 await asyncio.get_running_loop().create_future()
@@ -117,7 +121,7 @@ class Remote:
         await self._wait()
         self.condition.to(LinkState.CONNECTING)
         try:
-            link = await self._connect(self.address, self.settings.ssh)
+            link = await self._make()
             try:
                 await self._use(link)
             finally:
@@ -127,13 +131,32 @@ class Remote:
                 if self._stopping:
                     await closing
         except Blocked as error:
+            self._reach.rest()
             self.condition.lose(error, Pattern.AUTHENTICATION, blocked=True)
-        except Silent as error:
-            self.condition.lose(error, Pattern.STALE_LINK)
         except EngineError as error:
             self.condition.lose(error, Pattern.DOCKER_SILENT)
         except MooringError as error:
-            self.condition.lose(error, Pattern.NETWORK)
+            self._reach.lost(error)
+            silent = isinstance(error, Silent)
+            self.condition.lose(error, Pattern.STALE_LINK if silent else Pattern.NETWORK)
+
+    async def _make(self) -> Transport:
+        """A link. A try that hangs is begun anew once its host is reached again.
+
+        Raises ``Blocked`` and ``Lost``.
+        """
+        while True:
+            self._reach.back.clear()
+            async with Tasks("connect") as tasks:
+                try:
+                    async with asyncio.timeout(None) as patience:
+                        tasks.start("back", self._reach.give_up(patience))
+                        link = await self._connect(self.address, self.settings.ssh)
+                    self._reach.linked(link.peer)
+                    return link
+                except TimeoutError:
+                    if not patience.expired():
+                        raise
 
     async def _wait(self) -> None:
         life = self.condition.life
@@ -144,9 +167,12 @@ class Remote:
         self.hurry.clear()
 
     async def _pause(self, seconds: float) -> None:
-        """Sleep, unless somebody is in a hurry or the link that there is gets lost."""
+        """Sleep, unless somebody is in a hurry, the host is back, or the link is lost."""
         async with Tasks("pause") as tasks:
-            waiting: list[asyncio.Task[Any]] = [tasks.start("hurry", self.hurry.wait())]
+            waiting: list[asyncio.Task[Any]] = [
+                tasks.start("hurry", self.hurry.wait()),
+                tasks.start("back", self._reach.back.wait()),
+            ]
             if self._gone:
                 waiting.append(self._gone)
             await asyncio.wait(waiting, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
@@ -170,6 +196,7 @@ class Remote:
             self.condition.came_back()
             self.condition.to(LinkState.VERIFYING)
             docker = await self._find_docker(link)
+            failures = 0
             while True:
                 self._docker = docker
                 self.condition.to(LinkState.SYNCING)
@@ -181,7 +208,8 @@ class Remote:
                     stream.ended("stop", clean=True)
                     raise
                 finally:
-                    failures = self.condition.record(stream)
+                    # Those of the links before say nothing of this one.
+                    failures = min(failures + 1, self.condition.record(stream))
                 if fault:
                     await self._wait_for_docker(link, docker, fault)
                 elif failures:
@@ -279,7 +307,7 @@ class Remote:
         self, link: Transport, fault: MooringError, failures: int, state: LinkState
     ) -> None:
         """Say so, wait, and see that it is not the link."""
-        self.condition.docker = fault.why
+        self.condition.docker, self._docker_fault = fault.why, fault
         if failures == 1 or self.condition.life.detail != str(fault):
             self.condition.to(state, str(fault))
         await self._pause(min(5.0, 0.125 * 2**failures))
@@ -337,7 +365,7 @@ class Remote:
     async def _look(self, link: Transport, look: Look) -> Look:
         async def ping() -> float:
             if self._docker is None:
-                raise Lost("asking Docker", self.condition.docker or "it was not found so far")
+                raise self._docker_fault or Lost("asking Docker", "it was not found so far")
             return await self._docker.ping()
 
         command, docker = await asyncio.gather(
@@ -346,5 +374,10 @@ class Remote:
         if isinstance(command, float):
             look = replace(look, ssh_ms=command)
         if isinstance(docker, float):
-            return replace(look, docker_ms=docker)
-        return replace(look, docker_detail=getattr(docker, "why", str(docker)))
+            return replace(look, docker_ms=docker, forbidden=self.tunnels.forbidden)
+        if isinstance(docker, MooringError):
+            # An engine's remedies are for the machine that it runs on.
+            there = "on the remote host: " if isinstance(docker, EngineError) else ""
+            remedy = there + docker.remedy if docker.remedy else ""
+            return replace(look, docker_detail=docker.why, remedy=remedy)
+        return replace(look, docker_detail=str(docker))

@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -24,13 +24,17 @@ from mooring.forward.explain import Explanation, View, explain, reached
 from mooring.forward.keep import Keep, folder_of
 from mooring.forward.local_docker import LocalDocker, path_for
 from mooring.forward.news import News
+from mooring.forward.report import Known, reported
 from mooring.forward.run import Remote, Settings
 from mooring.forward.seats import Seats
 from mooring.forward.transport import Connect, Options
 from mooring.forward.waking import another_network
 from mooring.forward.wanted import Rules
 from mooring.forward.whose import holders
-from mooring.model.forward import Place, RemoteHost
+from mooring.model.forward import Forwards, Place, RemoteHost, Totals
+
+if TYPE_CHECKING:
+    from mooring.core.reporting import Standing
 
 log = structlog.get_logger(__name__)
 
@@ -60,6 +64,8 @@ class Site:
         """``connects`` are the transports by name. Raises ``MooringError`` for a bad folder."""
         self.news = News()
         """Tells whenever ``status`` of any host would say something new."""
+        self.standing: Callable[[], Standing] | None = None
+        """How it stands with the server, where it reports to one."""
         self.began = time.time()
         self.remotes: list[Remote] = []
         self.dockers: list[LocalDocker] = []
@@ -102,6 +108,33 @@ class Site:
 
     def status(self) -> list[RemoteHost]:
         return [remote.status() for remote in self.remotes]
+
+    def reported(self) -> Forwards:
+        """What a report says: all that is known, with nothing tried."""
+        return Forwards(tuple(reported(self._known(remote)) for remote in self.remotes))
+
+    def _known(self, remote: Remote) -> Known:
+        condition, counts = remote.condition, remote.condition.counts
+        carried = remote.tunnels.carried
+        return Known(
+            remote.status(),
+            condition.look(),
+            list(remote.keep.records),
+            list(remote.keep.history),
+            Totals(
+                since=self.began,
+                outages=tuple(counts.outages.items()),
+                away_s=counts.away_s,
+                drift=counts.drift,
+                flaps=remote.ports.flaps,
+                connections=carried.connections,
+                held=remote.tunnels.counts.waited,
+                failed=remote.tunnels.counts.failed,
+                bytes_in=carried.bytes_in or 0,
+                bytes_out=carried.bytes_out or 0,
+                listening=counts.event_to_listening,
+            ),
+        )
 
     def views(self) -> list[View]:
         return [
@@ -152,7 +185,11 @@ class Site:
                 "process": os.getpid(),
                 "since": self.began,
                 "hosts": self.status(),
+                "server": self.standing() if self.standing else None,
             }
+
+        async def report(asked: dict[str, Any]) -> Any:
+            return self.reported()
 
         async def diagnose(asked: dict[str, Any]) -> Any:
             chosen = self._chosen(asked)
@@ -200,6 +237,7 @@ class Site:
                     "connections": remote.tunnels.counts,
                     "held": remote.tunnels.held,
                     "flaps": remote.ports.flaps,
+                    "tasks": len(asyncio.all_tasks()),
                 }
                 for remote in self._chosen(asked)
             }
@@ -213,6 +251,7 @@ class Site:
             "retry": retry,
             "docker": docker,
             "counts": counts,
+            "report": report,
         }
 
     def _chosen(self, asked: dict[str, Any]) -> list[Remote]:

@@ -74,6 +74,9 @@ def how(name: str, part: asyncio.Task[object]) -> tuple[str, str, bool]:
         return name, str(error), error.clean
     if error is None:
         return name, str(part.result() or name), name in ("slept", "asked")
-    if isinstance(error, MooringError | OSError):
+    if isinstance(error, MooringError):
+        # Without its remedy: what failed, Docker or the link, is only now being looked for.
+        return name, f"{error.attempted}: {error.why}", False
+    if isinstance(error, OSError):
         return name, str(error), False
     raise error

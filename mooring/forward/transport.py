@@ -94,6 +94,8 @@ class Writer(Protocol):
 
 
 Stream: TypeAlias = tuple[Reader, Writer]
+Peer: TypeAlias = tuple[str, int]
+"""An IP address and a port."""
 
 
 class Transport(Protocol):
@@ -102,6 +104,14 @@ class Transport(Protocol):
     Every method but ``close`` raises ``Lost`` when it is gone, and ``Silent`` when nothing came
     back in time.
     """
+
+    @property
+    def peer(self) -> Peer | None:
+        """Where its TCP connection leads: to the host, or to the first host that it jumps by.
+
+        None when it is a command of the user's that connects.
+        """
+        ...
 
     async def run(self, command: str, *, deadline: float) -> Ran:
         """Run a command on the remote host. Also raises ``Refused``.

@@ -83,10 +83,16 @@ class Tunnels:
         self._clock = clock
         self._listeners: dict[Place, Listener] = {}
         self._held = 0
+        self._past = Tally()
+        """What listeners that are closed have carried."""
+        self._ending: list[Tally] = []
+        """Of closed listeners that may have connections still."""
         self._closed = False
         self._relay = Relay(gate)
         self._relaying: asyncio.Task[None] | None = None
         self.counts = Counts()
+        self.forbidden = ""
+        """What the remote side said to the last client, if it forbids to connect to ports."""
 
     @property
     def actual(self) -> dict[Place, Wanted]:
@@ -101,6 +107,15 @@ class Tunnels:
     def held(self) -> int:
         """How many connections wait for the link now."""
         return self._held
+
+    @property
+    def carried(self) -> Tally:
+        """What all listeners have carried since the start; bytes where they could be counted."""
+        total = Tally()
+        now = [listener.tally for listener in self._listeners.values()]
+        for tally in (self._past, *self._ending, *now):
+            _add(total, tally)
+        return total
 
     async def apply(self, plan: Plan) -> dict[Place, str]:
         """Close, retarget, open. Answers the places that could not be opened, and why."""
@@ -174,8 +189,13 @@ class Tunnels:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
+        for tally in self._ending:
+            if not tally.active:
+                _add(self._past, tally)
+        self._ending = [tally for tally in self._ending if tally.active]
         for listener in listeners:
             listener.socket.close()
+            self._ending.append(listener.tally)
             log.info(
                 "forward_closed",
                 place=str(listener.want.place),
@@ -211,13 +231,14 @@ class Tunnels:
                 link, after = await self._wait(after, patience)
                 try:
                     await link.carry(client, listener.want.target, listener.tally)
-                    listener.tally.detail = ""
+                    listener.tally.detail = self.forbidden = ""
                     return
                 except Lost as error:
                     self._trouble(str(error))
         except Refused as error:
             listener.tally.refused += 1
             listener.tally.detail = str(error)
+            self.forbidden = error.why if error.prohibited else ""
             self.counts.failed += 1
             log.info("connection_refused", place=str(listener.want.place), why=error.why)
             _refuse(client)
@@ -246,6 +267,12 @@ class Tunnels:
             raise Refused("holding a connection for the link", why) from None
         finally:
             self._held -= 1
+
+
+def _add(total: Tally, tally: Tally) -> None:
+    total.connections += tally.connections
+    total.bytes_in = (total.bytes_in or 0) + (tally.bytes_in or 0)
+    total.bytes_out = (total.bytes_out or 0) + (tally.bytes_out or 0)
 
 
 def _refuse(client: socket.socket) -> None:

@@ -183,8 +183,8 @@ class Relay:
             self._say("")
             async with Tasks("udp stream") as tasks:
                 ways = [
-                    tasks.start("up", self._up(writer)),
-                    tasks.start("down", self._down(reader, rest)),
+                    tasks.start("up", self._up(writer), awaited=True),
+                    tasks.start("down", self._down(reader, rest), awaited=True),
                 ]
                 done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
                 why = [str(error) for task in done if (error := task.exception())]
@@ -238,7 +238,10 @@ def _frame(kind: int, number: int, body: bytes = b"") -> bytes:
 
 
 async def _greeted(reader: Reader) -> bytes:
-    """Wait for the far end's greeting; answers what came behind it. Raises ``Refused``."""
+    """Wait for the far end's greeting; answers what came behind it.
+
+    Raises ``Refused``, and ``Lost`` when the link breaks meanwhile.
+    """
     said = b""
     try:
         async with asyncio.timeout(START):
@@ -249,6 +252,8 @@ async def _greeted(reader: Reader) -> bytes:
                 said += data
     except TimeoutError:
         said = b""
+    except OSError as error:
+        raise Lost("starting the UDP relay", str(error)) from error
     if not said.startswith(HELLO):
         raise Refused("starting the UDP relay", "it did not start there")
     return said[len(HELLO) :]

@@ -31,7 +31,7 @@ log = structlog.get_logger(__name__)
 class Pace:
     """How often and how long, in seconds."""
 
-    ping_every: float = 15.0
+    ping_every: float = 8.0
     probe: float = 5.0
     """What Docker, or a command, may take to answer a check."""
     list_every: float = 60.0
@@ -42,6 +42,9 @@ class Pace:
     """For how long a port outlives its container: one that crashes and restarts keeps it."""
     told: float = 1.0
     """How late the event may come for a container that a list found first."""
+    again: float = 1.0
+    """How long after the last event it is listed once more: Docker tells of a container's end a
+    moment before it lists it so."""
     close: float = 1.0
 
 
@@ -105,14 +108,15 @@ class Watch:
         self._dirty.set()
         try:
             async with Tasks("watch") as tasks:
-                parts = {
-                    "eof": tasks.start("events", self._follow(reader, writer, docker, stream)),
-                    "docker_failed": tasks.start("sync", self._sync_for_ever(docker)),
-                    "ping_failed": tasks.start("ping", self._ping_for_ever(docker)),
-                    "slept": tasks.start("clock", slept()),
-                    "suspected": tasks.start("suspicion", self._suspicion.get()),
-                    "asked": tasks.start("wish", self._wish.get()),
+                bodies = {
+                    "eof": self._follow(reader, writer, docker, stream),
+                    "docker_failed": self._sync_for_ever(docker),
+                    "ping_failed": self._ping_for_ever(docker),
+                    "slept": slept(),
+                    "suspected": self._suspicion.get(),
+                    "asked": self._wish.get(),
                 }
+                parts = {n: tasks.start(n, body, awaited=True) for n, body in bodies.items()}
                 await asyncio.wait([gone, *parts.values()], return_when=asyncio.FIRST_COMPLETED)
                 ended = [how(name, part) for name, part in parts.items() if part.done()]
             if ended:
@@ -143,14 +147,18 @@ class Watch:
     async def _sync_for_ever(self, docker: Docker) -> None:
         while True:
             self._dirty.clear()
+            first = self._condition.life.state is LinkState.SYNCING
+            news = first or self._heard_at is not None
             unheard = await self._sync(docker)
-            if self._condition.life.state is LinkState.SYNCING:
+            if first:
                 self._condition.to(LinkState.LIVE)
             elif unheard and not await self._told(self._pace.told):
                 self._condition.counts.drift += unheard
                 log.warning("drift_found", host=self._condition.host, forwards=unheard)
             wait = self._pace.list_every
-            if self._ports.unsettled:
+            if news:
+                wait = self._pace.again
+            elif self._ports.unsettled:
                 wait = self._pace.linger / 2
             elif self._ports.in_conflict:
                 wait = self._pace.conflict_every
@@ -175,8 +183,8 @@ class Watch:
             log.warning("containers_set_aside", host=self._condition.host, items=items)
         done = await self._ports.show(containers)
         changed = len(done.opened) + len(done.retargeted)
-        if changed or done.closed:
-            self._condition.news.tell()
+        # Not only of these: what lingers or is in conflict, here or on another host, is news too.
+        self._condition.news.tell()
         if heard_at is None:
             return changed
         if done.opened:

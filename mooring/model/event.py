@@ -14,6 +14,8 @@ class Entity(StrEnum):
     INTERFACE = "interface"
     CONTAINER = "container"
     AGENT = "agent"
+    REMOTE_HOST = "remote_host"
+    FORWARD = "forward"
     RUN = "run"
     REPORT = "report"
     SET_ASIDE = "set_aside"

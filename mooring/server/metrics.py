@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 
 from mooring.core.bus import Bus
+from mooring.core.forward_metrics import Family, states, totals
 from mooring.model.event import Authentication, Changed, Event, Recovered
+from mooring.server.db.counts import Counts
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
@@ -48,9 +51,8 @@ class Metrics:
         self.containers = Gauge("mooring_containers", "Containers present.", registry=self.registry)
         self.agents = Gauge("mooring_agents", "Agents.", ["state"], registry=self.registry)
         self.runs = Gauge("mooring_runs", "Discovery runs kept.", ["state"], registry=self.registry)
-        self.forwards = Gauge(
-            "mooring_forwards", "Forwards reported.", ["state"], registry=self.registry
-        )
+        self.forwards = _Families()
+        self.registry.register(self.forwards)
         self.can_recoveries = Gauge(
             "mooring_can_recoveries",
             "CAN recoveries told since the server's start.",
@@ -72,22 +74,33 @@ class Metrics:
             async for event in news:
                 self.note(event)
 
-    def set_gauges(
-        self,
-        hosts: int,
-        subnets: int,
-        containers: int,
-        agents: Mapping[str, int],
-        runs: Mapping[str, int],
-    ) -> None:
-        self.hosts.set(hosts)
-        self.subnets.set(subnets)
-        self.containers.set(containers)
-        for state, count in agents.items():
+    def set_gauges(self, found: Counts) -> None:
+        self.hosts.set(found.hosts)
+        self.subnets.set(found.subnets)
+        self.containers.set(found.containers)
+        for state, count in found.agents.items():
             self.agents.labels(state).set(count)
-        for state, count in runs.items():
+        for state, count in found.runs.items():
             self.runs.labels(state).set(count)
+        self.forwards.families = [
+            *states(found.remote_hosts, found.forwards),
+            *totals(found.totals),
+        ]
 
     def text(self) -> bytes:
         """Prometheus' text format, version 0.0.4."""
         return generate_latest(self.registry)
+
+
+class _Families:
+    """A collector of families that were made elsewhere."""
+
+    def __init__(self) -> None:
+        self.families: Sequence[Family] = ()
+
+    def collect(self) -> Iterator[Metric]:
+        for family in self.families:
+            metric = Metric(family.name, family.help, family.kind)
+            for sample in family.samples:
+                metric.add_sample(sample.name, dict(sample.labels), sample.value)
+            yield metric

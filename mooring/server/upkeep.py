@@ -6,13 +6,15 @@ import structlog
 from sqlalchemy import delete
 
 from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
-from mooring.server.db import agents, runs, timeline, users
+from mooring.server.db import agents, forwards, runs, timeline, users
 from mooring.server.db.tables import (
     address,
     container,
     event,
+    forward,
     interface,
     neighbour,
+    remote_host,
     report,
     route,
     run,
@@ -65,5 +67,8 @@ async def forget_old(state: State) -> None:
         await connection.execute(delete(report).where(report.c.stored_at < now - KEEP_REPORTS))
         await connection.execute(delete(event).where(event.c.at < before))
         await connection.execute(delete(run).where(run.c.finished_at < before))
-        for table in (address, interface, route, neighbour, container, subnet):
+        await forwards.forget_gone(connection)
+        await forwards.forget_moments(connection, before)
+        observed = (address, interface, route, neighbour, container, subnet, forward, remote_host)
+        for table in observed:
             await connection.execute(delete(table).where(table.c.gone_at < before))

@@ -52,13 +52,20 @@ def mooring(home: Path, *arguments: str, **more: str) -> subprocess.CompletedPro
 class Agent:
     """``mooring agent`` as a process, and what it logs."""
 
-    def __init__(self, home: Path, server: str, *arguments: str, python: tuple[str, ...] = ()):
+    def __init__(
+        self,
+        home: Path,
+        server: str,
+        *arguments: str,
+        python: tuple[str, ...] = (),
+        **more: str,
+    ):
         self.log: list[dict[str, Any]] = []
         self.process = subprocess.Popen(
             [sys.executable, *python, "-m", "mooring", "agent", "--log-format=json", *arguments],
             stderr=subprocess.PIPE,
             text=True,
-            env=environment(home, MOORING_SERVER=server, MOORING_KEY=KEY),
+            env=environment(home, **{"MOORING_SERVER": server, "MOORING_KEY": KEY, **more}),
         )
 
     def until(self, event: str) -> None:
@@ -164,6 +171,15 @@ def test_mooring_up_shares_no_folder_with_an_agent_that_runs(tmp_path):
         (("--server", "http://10.0.0.1", "--key", KEY, "--data-dir", "/dev/null"), "is a file"),
         (("--server", "http://10.0.0.1", "--key", KEY, "--every", "0"), "--every"),
         (("--server", "http://10.0.0.1"), "--key"),
+        (
+            ("--server", "http://10.0.0.1", "--key-file", "/nothing"),
+            "reading the key file /nothing",
+        ),
+        (("--server", "http://10.0.0.1", "--key", KEY, "--forward", "ssh://"), "no host in it"),
+        (
+            ("--server", "http://10.0.0.1", "--key", KEY, "--forward-config", "/nothing"),
+            "reading the config file /nothing",
+        ),
     ],
 )
 def test_what_is_wrong_on_the_command_line_is_said_in_words(arguments, said, tmp_path):
@@ -172,6 +188,42 @@ def test_what_is_wrong_on_the_command_line_is_said_in_words(arguments, said, tmp
     assert said in done.stderr + done.stdout
     assert "Traceback" not in done.stderr
     assert "s3cr3t" not in done.stderr + done.stdout
+
+
+def test_a_key_is_taken_from_a_file(tmp_path):
+    (tmp_path / "key").write_text(f"{KEY}\n")
+    with silent_server() as server:
+        listening = Agent(tmp_path, server, "--key-file", str(tmp_path / "key"), MOORING_KEY="")
+        with listening as agent:
+            agent.until("look_ended")
+
+
+def test_a_second_agent_that_forwards_is_told_of_the_program_that_does(tmp_path):
+    # Nobody answers there: that it is tried is what matters.
+    nowhere = ("--forward", "ssh://127.0.0.1:1")
+    with silent_server() as server, Agent(tmp_path, server, *nowhere) as agent:
+        agent.until("link_connecting")
+        again = ("--server", server, "--key", KEY, *nowhere)
+        # A folder of its own for its reports, and one with the other for what is forwarded.
+        (tmp_path / "other").mkdir()
+        data = tmp_path / ".local" / "share" / "mooring"
+        (tmp_path / "other" / "forward").symlink_to(data / "forward")
+        second = mooring(tmp_path, "agent", *again, "--data-dir", str(tmp_path / "other"))
+        assert agent.end() < 2
+    assert second.returncode == 1
+    assert f"process {agent.process.pid}" in second.stderr
+    assert "mooring forward status" in second.stderr
+
+
+def test_a_forwarding_part_that_fails_does_not_end_the_looking(tmp_path):
+    # No socket can be made there: its path is too long.
+    data = tmp_path / ("x" * 100)
+    more = ("--data-dir", str(data), "--forward", "ssh://127.0.0.1:1", "--every", "0.1")
+    with silent_server() as server, Agent(tmp_path, server, *more) as agent:
+        agent.until("task_failed")
+        assert "choose a shorter folder" in agent.log[-1]["reason"]
+        agent.until("look_ended")
+        agent.until("look_ended")
 
 
 def test_an_outbox_that_cannot_be_opened_is_said_in_words(tmp_path):

@@ -54,7 +54,9 @@ class Ran:
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home of its own, so that nothing of this machine's user counts."""
-    for name in ("DOCKER_CONFIG", "MOORING_DATA_DIR", "MOORING_FORWARD_STATE_DIR", "SSH_AUTH_SOCK"):
+    for name in ("DATA_DIR", "FORWARD_STATE_DIR", "SERVER", "KEY"):
+        monkeypatch.delenv(f"MOORING_{name}", raising=False)
+    for name in ("DOCKER_CONFIG", "SSH_AUTH_SOCK"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "home" / "data"))
@@ -126,6 +128,11 @@ WRONG = [
     ("run --config /nothing", "reading the config file /nothing: no such file or directory"),
     ("run ssh://x --transport putty", 'Choose from: "asyncssh", "openssh"'),
     ("run ssh://x --log-file /nothing/log", "opening the log /nothing/log: no such file"),
+    ("run ssh://x --server 10.0.0.1", "expected http://HOST:PORT or https://HOST"),
+    ("run ssh://x --server http://10.0.0.1", "reporting to http://10.0.0.1: there is no key"),
+    ("run ssh://x --server http://10.0.0.1 --key-file /nothing", "reading the key file /nothing"),
+    ("run ssh://x --key-file /nothing", "there is no server to report to"),
+    ("service install ssh://x --server http://10.0.0.1", "there is no key file, and a service"),
     ("wait 99999", "reading the port '99999': expected one from 1 to 65535"),
     ("explain 0", "reading the port '0': expected one from 1 to 65535"),
     ("wait 80 --timeout -1", "--timeout"),
@@ -140,7 +147,7 @@ def test_what_is_asked_wrongly_is_told_and_the_exit_code_is_two(
 ) -> None:
     if said is None:
         # A word of its own is a container's name: nothing is wrong with it.
-        monkeypatch.setattr("mooring.cli.forward.run._site", _refuse)
+        monkeypatch.setattr("mooring.cli.forward.run.make_site", _refuse)
         with pytest.raises(AssertionError, match="it would start"):
             mooring(*words.split())
         return
@@ -197,7 +204,7 @@ def test_a_context_a_file_and_an_address_are_hosts_in_their_order(
         seen.extend(hosts)
         raise AssertionError("it would start")
 
-    monkeypatch.setattr("mooring.cli.forward.run._site", site)
+    monkeypatch.setattr("mooring.cli.forward.run.make_site", site)
     with pytest.raises(AssertionError):
         mooring(
             *("build", "--host", "ssh://b", "--config", str(home / "forward.toml")),

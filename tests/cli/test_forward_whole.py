@@ -16,7 +16,7 @@ from tests.lab.forwarding import HELLO, Whole, heard, until
 from tests.lab.remote import entered, remote_host
 from tests.parts import need
 
-pytestmark = [pytest.mark.real, pytest.mark.slow, pytest.mark.link]
+pytestmark = [pytest.mark.real, pytest.mark.slow]
 
 
 @pytest.fixture(params=["asyncssh", "openssh"])
@@ -45,7 +45,7 @@ def test_a_published_port_is_reached_and_let_go_at_the_end(
     lab_docker: Dockerd,  # noqa: F811
 ) -> None:
     lab_docker.run("early", ports={"80/tcp": 8080}, command=HELLO)
-    whole.ask("wait", "8080", "--timeout", "20")
+    whole.ask("wait", "8080", "--timeout", "60")
     assert heard(8080) == b"hello\n"
     lab_docker.run("late", ports={"80/tcp": 8081}, command=HELLO)
     whole.ask("wait", "late")
@@ -71,7 +71,7 @@ def test_a_cut_of_the_link_refuses_nobody(
     lab_docker: Dockerd,  # noqa: F811
 ) -> None:
     lab_docker.run("web", ports={"80/tcp": 8080}, command=HELLO)
-    whole.ask("wait", "8080", "--timeout", "20")
+    whole.ask("wait", "8080", "--timeout", "60")
     for _ in range(3):
         assert whole.host.kill_sessions() > 0
         assert heard(8080) == b"hello\n"
@@ -79,6 +79,44 @@ def test_a_cut_of_the_link_refuses_nobody(
     until(lambda: whole.status()["state"] == "live")
     assert whole.status()["last_drop"]["pattern"] == "network_interruption"
     assert "network interruption" in whole.ask("diagnose", code=1)
+
+
+def test_more_events_than_docker_keeps_may_be_missed(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    lab_docker.run("early", ports={"80/tcp": 8080}, command=HELLO)
+    whole.ask("wait", "8080", "--timeout", "60")
+    whole.host.stop()
+    whole.host.kill_sessions()
+    until(lambda: whole.status()["state"] == "backoff")
+    lab_docker.remove("early")
+    made = lab_docker.run("late", ports={"80/tcp": 8081}, command=HELLO)
+    # The engine keeps the last 256 events, of any kind.
+    for number in range(300):
+        lab_docker.call("POST", f"/containers/{made}/rename?name=late{number}")
+    whole.host.start()
+    whole.ask("retry")
+    whole.ask("wait", "8081", "--timeout", "60")
+    assert heard(8081) == b"hello\n"
+    until(lambda: [f["container"] for f in whole.status()["forwards"]] == ["late299"])
+
+
+def test_a_port_below_1024_without_the_right_is_a_conflict_that_says_what_to_do(
+    whole: Whole,
+    lab_docker: Dockerd,  # noqa: F811
+) -> None:
+    whole.stop()
+    whole.under = ("setpriv", "--bounding-set=-net_bind_service", "--inh-caps=-net_bind_service")
+    whole.start()
+    lab_docker.run("web", ports={"80/tcp": 80}, command=HELLO)
+    lab_docker.run("high", ports={"80/tcp": 8080}, command=HELLO)
+    whole.ask("wait", "8080", "--timeout", "60")
+    until(lambda: len(whole.status()["forwards"]) == 2)
+    (low,) = [f for f in whole.status()["forwards"] if f["container"] == "web"]
+    assert low["state"] == "conflict"
+    assert "--remap 80=" in low["detail"]
+    assert "--remap 80=" in whole.ask("explain", "80", code=1)
 
 
 def test_the_docker_command_works_as_if_the_remote_were_here(
@@ -109,7 +147,7 @@ def test_the_docker_command_is_held_while_the_link_is_away(whole: Whole) -> None
     assert asking.poll() is None
     whole.host.start()
     whole.ask("retry")
-    out, _ = asking.communicate(timeout=30)
+    out, _ = asking.communicate(timeout=60)
     assert asking.returncode == 0, out
 
 
@@ -131,11 +169,11 @@ def test_udp_is_relayed(
     enter = ["nsenter", f"--net=/proc/{inside}/ns/net", sys.executable, "-c", ECHO]
     echo = subprocess.Popen(enter)
     try:
-        whole.ask("wait", "5353", "--timeout", "20")
+        whole.ask("wait", "5353", "--timeout", "60")
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
             client.settimeout(0.5)
             client.connect(("127.0.0.1", 5353))
-            for _ in range(20):
+            for _ in range(60):
                 client.send(b"who?")
                 try:
                     assert client.recv(100) == b"who?"

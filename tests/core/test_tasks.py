@@ -72,6 +72,17 @@ async def test_whatever_a_turn_raises_the_loop_goes_on(error):
         await turn.reach(5)
 
 
+async def test_the_same_failure_again_and_again_is_told_less_and_less_often():
+    away = MooringError("asking", "no answer")
+    turn = Turns(*[away] * 9, MooringError("asking", "refused"), None, away)
+    with structlog.testing.capture_logs() as told:
+        async with Tasks("t") as tasks:
+            tasks.supervise("loop", turn, backoff=QUICK)
+            await turn.reach(14)
+    shouted = [e["failures"] for e in told if e["log_level"] == "warning"]
+    assert shouted == [1, 2, 4, 8, 10, 1]
+
+
 async def test_failures_in_a_row_wait_longer_and_longer_and_a_success_begins_anew(monkeypatch):
     monkeypatch.setattr(random, "random", lambda: 1.0)
     failed = MooringError("asking", "no answer")
@@ -215,6 +226,18 @@ async def test_what_a_task_raises_that_nobody_waits_for_is_logged_when_it_happen
             tasks.start("job", fail())
             await asyncio.sleep(0.01)
             assert [(e["event"], e["task"]) for e in told] == [("task_failed", "t.job")]
+
+
+async def test_what_an_awaited_task_raises_is_for_whoever_started_it_to_tell():
+    async def fail() -> None:
+        raise ConnectionResetError("the link is gone")
+
+    with structlog.testing.capture_logs() as told:
+        async with Tasks("t") as tasks:
+            job = tasks.start("job", fail(), awaited=True)
+            await asyncio.wait([job])
+            assert isinstance(job.exception(), ConnectionResetError)
+    assert told == []
 
 
 async def test_leaving_with_an_error_ends_the_tasks_and_hands_the_error_on():

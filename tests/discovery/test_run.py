@@ -18,9 +18,11 @@ import pytest
 import structlog.testing
 
 from mooring.core import outbox as outbox_module
+from mooring.core import reporting
 from mooring.core.backoff import Backoff
 from mooring.core.errors import MooringError
 from mooring.core.outbox import Outbox
+from mooring.core.reporting import Reporter
 from mooring.core.tasks import Tasks
 from mooring.core.uplink import Fault, Uplink, UplinkError
 from mooring.discovery import containers, local
@@ -33,7 +35,7 @@ from tests.parts import need
 QUICK = Backoff(first=0.01, cap=0.05)
 NO_ENGINE = {"DOCKER_HOST": "unix:///nowhere/docker.sock"}
 FOR_EVER = 3600.0
-LOOKS_ONCE = Options(every=FOR_EVER, deadline=0.5, backoff=QUICK)
+LOOKS_ONCE = Options(every=FOR_EVER, deadline=0.5)
 
 
 @pytest.fixture(autouse=True)
@@ -66,13 +68,16 @@ class Setting:
     outbox: Outbox
     environ: Mapping[str, str] = field(default_factory=lambda: NO_ENGINE)
     options: Options = LOOKS_ONCE
+    backoff: Backoff = QUICK
 
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[Agent]:
-        async with Uplink(self.server.url, self.key) as uplink, Tasks("test") as tasks:
-            agent = Agent(self.outbox, uplink, self.options, self.environ)
-            tasks.start("agent", agent.run())
-            yield agent
+        async with Uplink(self.server.url, self.key) as uplink:
+            reporter = Reporter(self.outbox, uplink, ("discovery",), "host", self.backoff)
+            agent = Agent(reporter, self.options, self.environ)
+            async with reporter, Tasks("test") as tasks:
+                tasks.start("agent", agent.run())
+                yield agent
 
     async def run_in_state(self, *states: str, trigger: str = "start") -> dict[str, Any]:
         async def found() -> dict[str, Any] | None:
@@ -148,7 +153,7 @@ async def test_engines_that_hang_hold_up_the_containers_report_and_not_the_machi
 ):
     async with engine(Mode.HANG, tmp_path / "d.sock") as fake:
         setting.environ = {"DOCKER_HOST": fake.url}
-        setting.options = Options(every=FOR_EVER, deadline=0.6, backoff=QUICK)
+        setting.options = Options(every=FOR_EVER, deadline=0.6)
         began = time.time()
         async with setting.run():
             [of_machine] = await setting.reports("machine")
@@ -179,7 +184,7 @@ async def test_however_an_engine_misbehaves_the_machine_is_whole_and_the_run_com
     here = local.look("x")
     async with engine(mode, tmp_path / "d.sock") as fake:
         setting.environ = {"DOCKER_HOST": fake.url}
-        setting.options = Options(every=FOR_EVER, deadline=0.2, backoff=QUICK)
+        setting.options = Options(every=FOR_EVER, deadline=0.2)
         async with setting.run():
             run = await setting.run_in_state("complete")
     assert run["summary"]["interfaces"] == len(here.interfaces)
@@ -264,7 +269,7 @@ async def test_a_run_that_a_person_asks_for_goes_its_way_to_complete(setting):
 async def test_a_run_asked_for_while_an_engine_hangs_sees_the_machine_at_once(setting, tmp_path):
     async with engine(Mode.HANG, tmp_path / "d.sock") as fake:
         setting.environ = {"DOCKER_HOST": fake.url}
-        setting.options = Options(every=FOR_EVER, deadline=20.0, backoff=QUICK)
+        setting.options = Options(every=FOR_EVER, deadline=20.0)
         async with setting.run():
             await setting.reports("machine", 1)
             began = time.time()
@@ -276,7 +281,7 @@ async def test_a_run_asked_for_while_an_engine_hangs_sees_the_machine_at_once(se
 async def test_a_cancelled_run_is_stopped_and_stays_cancelled(setting, tmp_path, logs):
     async with engine(Mode.HANG, tmp_path / "d.sock") as fake:
         setting.environ = {"DOCKER_HOST": fake.url}
-        setting.options = Options(every=FOR_EVER, deadline=20.0, backoff=QUICK)
+        setting.options = Options(every=FOR_EVER, deadline=20.0)
         async with setting.run() as agent:
             await setting.reports("machine", 1)
             run_id = await setting.request()
@@ -310,11 +315,12 @@ async def test_a_run_whose_beginning_the_server_does_not_hear_is_not_polled_for_
 ):
     async with engine(Mode.HANG, tmp_path / "d.sock") as fake:
         setting.environ = {"DOCKER_HOST": fake.url}
-        setting.options = Options(every=FOR_EVER, deadline=20.0, backoff=QUICK)
+        setting.options = Options(every=FOR_EVER, deadline=20.0)
         async with setting.run() as agent:
             await setting.reports("machine", 1)
             polls = 0
-            poll = agent.uplink.poll
+            uplink = agent._reporter.uplink
+            poll = uplink.poll
 
             async def counted(*args: Any, **kwargs: Any) -> Any:
                 nonlocal polls
@@ -325,9 +331,9 @@ async def test_a_run_whose_beginning_the_server_does_not_hear_is_not_polled_for_
                 raise UplinkError("sending", "no answer", Fault.AWAY)
 
             with (
-                mock.patch.object(agent.uplink, "poll", counted),
-                mock.patch.object(agent.uplink, "progress", away),
-                mock.patch.object(agent.uplink, "report", away),
+                mock.patch.object(uplink, "poll", counted),
+                mock.patch.object(uplink, "progress", away),
+                mock.patch.object(uplink, "report", away),
             ):
                 await setting.request()
                 await asyncio.sleep(0.7)
@@ -357,11 +363,12 @@ async def waiting(setting: Setting, count: int) -> bool:
 
 
 async def test_a_dead_server_is_tried_less_and_less_often_however_often_we_look(setting, logs):
-    setting.options = Options(every=0.02, deadline=0.5, backoff=Backoff(first=0.1, cap=5))
+    setting.options = Options(every=0.02, deadline=0.5)
+    setting.backoff = Backoff(first=0.1, cap=5)
     setting.server.url = "http://127.0.0.1:1"
     async with setting.run():
         await asyncio.sleep(0.7)
-    tried = [e for e in logs if e["event"] == "turn_failed" and e["task"] == "agent.deliver"]
+    tried = [e for e in logs if e["event"] == "turn_failed" and e["task"] == "reporter.deliver"]
     looked = [e for e in logs if e["event"] == "look_ended"]
     assert 2 <= len(tried) <= 6
     assert len(looked) > len(tried)
@@ -409,14 +416,34 @@ async def test_a_report_whose_file_has_vanished_holds_up_no_other(setting):
         await setting.run_in_state("complete")
 
 
-async def test_a_key_that_is_not_taken_is_told_and_the_report_is_kept(setting, logs):
+async def test_a_key_that_is_not_taken_is_told_once_and_the_report_is_kept(
+    setting, logs, monkeypatch
+):
+    monkeypatch.setattr(reporting, "KEY_AGAIN", 0.05)
     setting.key = "mooring_00000000_wrong"
     async with setting.run():
-        await until(lambda: answered(logs, "turn_failed", 3))
-    reasons = {e["reason"] for e in logs if e["event"] == "turn_failed"}
-    assert any("no such key" in reason for reason in reasons)
+        await until(lambda: waiting(setting, 2))
+        # The server's own log tells how often it was tried.
+        await until(lambda: answered(logs, "key_refused", 5))
+    [told] = [e for e in logs if e["event"] == "key_not_taken"]
+    assert "the server does not take the key" in told["reason"]
+    assert "no such key" in told["reason"]
+    assert "mooring keys create --agent" in told["remedy"]
+    assert not [e for e in logs if e["event"] == "turn_failed"]
     assert not any("wrong" in str(e) for e in logs if e["event"] != "key_refused")
     assert len(Outbox(setting.outbox.folder)) == 2
+
+
+async def test_a_key_that_is_not_taken_is_tried_seldom(setting, logs):
+    setting.key = await setting.server.user_key()
+    async with setting.run():
+        await until(lambda: answered(logs, "key_not_taken", 1))
+        await until(lambda: waiting(setting, 2))
+        await asyncio.sleep(0.3)
+        assert setting.outbox.take() is not None
+    [told] = [e for e in logs if e["event"] == "key_not_taken"]
+    assert "only agents report" in told["reason"]
+    assert not [e for e in logs if e["event"] == "turn_failed"]
 
 
 # --- the end
@@ -432,7 +459,7 @@ async def test_an_agent_that_ends_says_so(setting):
 async def test_a_run_that_the_agent_s_end_cut_short_has_failed(setting, tmp_path):
     async with engine(Mode.HANG, tmp_path / "d.sock") as fake:
         setting.environ = {"DOCKER_HOST": fake.url}
-        setting.options = Options(every=FOR_EVER, deadline=20.0, backoff=QUICK)
+        setting.options = Options(every=FOR_EVER, deadline=20.0)
         async with setting.run():
             await setting.run_in_state("running")
             await until(lambda: waiting(setting, 0))

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
-from tests.e2e.site import Mooring, open_browser, set_up
+from tests.e2e.links import Forwarder
+from tests.e2e.site import Mooring, agent_key, open_browser, set_up
 from tests.parts import need
 
 
@@ -72,6 +73,21 @@ def own(browser: Browser, mooring: Mooring) -> Iterator[Window]:
         assert mooring.link is not None
         set_up(window.page, mooring.link)
         yield window
+
+
+@pytest.fixture
+def forwarding(browser: Browser, tmp_path: Path) -> Iterator[tuple[Window, Forwarder]]:
+    """A window on a server of the test's own, and the one program that reports to it."""
+    need("page")
+    server = Mooring(tmp_path, "server")
+    server.start()
+    try:
+        with Window(browser, server.url) as window:
+            assert server.link is not None
+            set_up(window.page, server.link)
+            yield window, Forwarder(server.url, agent_key(window.page, server.url))
+    finally:
+        server.stop()
 
 
 class Window:

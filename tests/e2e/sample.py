@@ -136,19 +136,20 @@ def send(
             "containers", outbox, 2, now, engines, (RunMark(run, "start", now - 0.1, True),)
         )
         for report in (first, last):
-            _post(url, "reports", key, wire.encode(report))
+            post(url, "reports", key, wire.encode(report))
         outboxes.append(outbox)
         poll = {"outbox": outbox, "version": "0.1.0", "name": machine.hostname, "wait_s": 0}
-        _post(url, "agents/poll", key, json.dumps(poll).encode())
+        post(url, "agents/poll", key, json.dumps(poll).encode())
     return outboxes
 
 
 def progress(url: str, key: str, outbox: str, run: str, **said: Any) -> None:
     """Say how far a run of the agent with this outbox is."""
-    _post(url, f"runs/{run}/progress", key, json.dumps({"outbox": outbox, **said}).encode())
+    post(url, f"runs/{run}/progress", key, json.dumps({"outbox": outbox, **said}).encode())
 
 
-def _post(url: str, path: str, key: str, body: bytes) -> None:
+def post(url: str, path: str, key: str, body: bytes) -> None:
+    """What an agent sends, with its key."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/api/v1/{path}", body, headers)
     with urllib.request.urlopen(request, timeout=10) as answer:

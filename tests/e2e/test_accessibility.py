@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.e2e import links
 from tests.e2e.conftest import Window
+from tests.e2e.links import Forwarder
 from tests.e2e.site import ROOT, Mooring
 from tests.parts import need
 
@@ -16,7 +18,18 @@ RUN = """async () => (await axe.run(document, {
   runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'],
 })).violations.map((v) => `${v.id}: ${v.help}: ${v.nodes.map((n) => n.target).join(' | ')}`)"""
 
-PAGES = ["/", "/hosts", "/subnets", "/runs", "/agents", "/timeline", "host", "subnet", "run"]
+PAGES = [
+    "/",
+    "/hosts",
+    "/subnets",
+    "/forwards",
+    "/runs",
+    "/agents",
+    "/timeline",
+    "host",
+    "subnet",
+    "run",
+]
 
 
 @pytest.fixture
@@ -60,6 +73,27 @@ def test_no_page_has_a_violation(
         page.get_by_role("button", name="Theme").click()
         found["open menu"] = violations(window, axe)
         assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+def test_the_pages_of_forwards_have_no_violation(
+    forwarding: tuple[Window, Forwarder], axe: str
+) -> None:
+    window, forwarder = forwarding
+    page = window.page
+    forwarder.poll()
+    forwarder.report(*links.shown())
+    found: dict[str, list[str]] = {}
+    page.goto("/forwards")
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for address in (links.BUILD, links.TEST):
+            page.goto("/forwards")
+            expect(page.get_by_role("table", name="Forwards")).to_be_visible()
+            found[f"forwards, {scheme}"] = violations(window, axe)
+            page.get_by_role("link", name=address).first.click()
+            expect(page.get_by_role("table", name="History")).to_be_visible()
+            found[f"{address}, {scheme}"] = violations(window, axe)
+    assert {where: faults for where, faults in found.items() if faults} == {}
 
 
 def test_the_log_in_page_has_no_violation(browser: Browser, shared: Mooring, axe: str) -> None:

@@ -210,7 +210,9 @@ def test_a_second_network_appears_in_the_header_and_says_how_to_begin(own: Windo
     expect(page.get_by_role("table", name="Hosts")).to_be_visible()
 
 
-@pytest.mark.parametrize("path", ["/", "/hosts", "/subnets", "/runs", "/agents", "/timeline"])
+@pytest.mark.parametrize(
+    "path", ["/", "/hosts", "/subnets", "/forwards", "/runs", "/agents", "/timeline"]
+)
 def test_a_page_fits_a_phone(look: Window, path: str) -> None:
     page = look.page
     page.set_viewport_size({"width": 360, "height": 740})

@@ -18,7 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from mooring.forward.address import Address
-from mooring.forward.transport import Blocked, Lost, Options, Ran, Refused, Silent, Stream, Tally
+from mooring.forward.transport import (
+    Blocked,
+    Lost,
+    Options,
+    Peer,
+    Ran,
+    Refused,
+    Silent,
+    Stream,
+    Tally,
+)
 from mooring.model.forward import Target
 
 SOCKET = "/var/run/docker.sock"
@@ -70,6 +80,7 @@ class Host:
         self.links: list[Link] = []
         self.refuses: Exception | None = None
         """What connecting raises."""
+        self.peer: Peer | None = None
         self.denies = False
         """The user may not use Docker's socket."""
         self.path = f"{Path(sys.executable).resolve().parent}:{os.environ['PATH']}"
@@ -104,6 +115,7 @@ class Link:
         self.closed = False
         self.frozen = asyncio.Event()
         """Set: nothing comes through any more, and nobody says so."""
+        self.peer: Peer | None = host.peer
         self._why = ""
         self._dead = False
         self._gone = asyncio.Event()
@@ -253,6 +265,10 @@ class Engine:
         self._server.close()
         await _abort(self._writers)
         self.path.unlink(missing_ok=True)
+
+    async def hang_up(self) -> None:
+        """Every stream ends, and the daemon goes on."""
+        await _abort(self._writers)
 
     def start(self, name: str, *ports: int | dict[str, Any], **more: Any) -> Running:
         """Start a container that publishes these ports (or says this of them itself)."""

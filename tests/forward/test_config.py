@@ -41,7 +41,7 @@ exclude = ["label=internal"]
 
 
 def read(text: str) -> tuple[Host, ...]:
-    return config.read(text, "forward.toml", parse)
+    return config.read(text, "forward.toml", parse).hosts
 
 
 def fault(text: str) -> Bad:
@@ -69,15 +69,26 @@ def test_hosts_are_read_in_their_order_with_the_defaults_of_the_file() -> None:
     )
 
 
+def test_where_to_report_to_stands_beside_the_hosts() -> None:
+    text = 'server = "http://10.0.0.1:8930/"\nkey_file = "~/key"\n[[host]]\naddress = "ssh://x"\n'
+    found = config.read(text, "forward.toml", parse)
+    assert (found.server, found.key_file) == ("http://10.0.0.1:8930", Path.home() / "key")
+    assert len(found.hosts) == 1
+
+
 def test_a_dockers_context_can_be_named_instead_of_an_address() -> None:
     found = config.read('[[host]]\naddress = "build"', "f", lambda name: Address(name, "context"))
-    assert found == (Host(Address("build", "context")),)
+    assert found.hosts == (Host(Address("build", "context")),)
 
 
 @pytest.mark.parametrize(
     ("text", "spot", "why"),
     [
         ("[[host]]\naddress = ssh://x", (2, 11), "invalid value"),
+        ('server = "10.0.0.1"\n[[host]]', (1, 1), "server: expected http://HOST:PORT"),
+        ("key_file = 1\n[[host]]", (1, 1), "key_file: expected a text in quotes"),
+        ('key = "mooring_1"\n[[host]]', (1, 1), "there is no key 'key' here"),
+        ('[[host]]\naddress = "ssh://x"\nserver = "http://x"', (3, 1), "there is no key 'server'"),
         ("[[host]\n", (1, 7), "expected ']]' at the end of an array declaration"),
         ('[[host]]\naddress = "x', (2, 13), "unterminated string at the end of the file"),
         ('bind = "::1"\nbind = "::1"', (2, 13), "cannot overwrite a value at the end of the file"),

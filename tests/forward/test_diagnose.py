@@ -122,6 +122,36 @@ def test_of_a_host_that_nobody_looks_at_nothing_is_claimed() -> None:
     assert diagnose([], FINE).pattern is Pattern.HEALTHY
 
 
+@pytest.mark.parametrize(
+    ("detail", "help"),
+    [
+        ("connecting to ssh://b: its name can't be resolved: x", "getent hosts"),
+        ("connecting to ssh://b: connection refused", "systemctl status ssh"),
+        ("connecting to ssh://b: no answer within 10 s", "ping HOST"),
+        ("connecting to ssh://b: network is unreachable", "VPN"),
+        ("keeping the link: the remote side closed it", "journalctl -u ssh"),
+    ],
+)
+def test_what_helps_depends_on_why_there_is_no_link(detail: str, help: str) -> None:  # noqa: A002
+    found = diagnose([], Look(LinkState.BACKOFF, detail))
+    assert found.pattern is Pattern.NETWORK
+    assert help in " ".join(found.advice)
+
+
+def test_a_remote_sshd_that_forbids_forwarding_is_told_with_the_line_to_change() -> None:
+    found = diagnose([], replace(FINE, forbidden="administratively prohibited"))
+    assert found.pattern is Pattern.AUTHENTICATION
+    assert "administratively prohibited" in found.evidence[0]
+    assert "/etc/ssh/sshd_config: AllowTcpForwarding yes" in found.advice[0]
+
+
+def test_a_docker_that_is_not_there_is_told_with_what_starts_it() -> None:
+    look = replace(FINE, docker_ms=None, docker_detail="no socket", remedy="start it there")
+    found = diagnose([], look)
+    assert found.pattern is Pattern.DOCKER_SILENT
+    assert found.advice[0] == "start it there"
+
+
 def test_what_is_known_to_help_comes_first() -> None:
     look = Look(LinkState.BLOCKED, "the host key has changed", "ssh-keygen -R build")
     assert diagnose([], look).advice[0] == "ssh-keygen -R build"

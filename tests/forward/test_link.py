@@ -7,7 +7,6 @@ import contextlib
 import os
 import socket
 import subprocess
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,8 @@ from mooring.core.tasks import Tasks
 from mooring.forward import link as by_asyncssh
 from mooring.forward import openssh as by_openssh
 from mooring.forward.address import Address
+from mooring.forward.keep import Keep
+from mooring.forward.run import Remote, Settings
 from mooring.forward.transport import (
     Blocked,
     Connect,
@@ -28,10 +29,15 @@ from mooring.forward.transport import (
     Tally,
     Transport,
 )
-from mooring.model.forward import Target
+from mooring.forward.watch import Pace
+from mooring.model.forward import LinkState, Target
+from tests.forward.fakes import until
 from tests.lab.remote import RemoteHost, free_port, remote  # noqa: F401 (a fixture)
 
-pytestmark = [pytest.mark.real, pytest.mark.link]
+pytestmark = pytest.mark.real
+
+LATE = 60.0
+"""Seconds after which something does not happen any more; a busy machine may need many."""
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 TRANSPORTS = {"asyncssh": by_asyncssh.connect, "openssh": by_openssh.connect}
@@ -59,7 +65,12 @@ def address(host: RemoteHost, user: str = "root") -> Address:
 
 
 def options(host: RemoteHost, **more: object) -> Options:
-    given = {"identity": host.key, "known_hosts": host.known_hosts, "config": host.config}
+    given = {
+        "identity": host.key,
+        "known_hosts": host.known_hosts,
+        "config": host.config,
+        "connect_timeout": LATE,
+    }
     return Options(**{**given, **more})  # type: ignore[arg-type]
 
 
@@ -167,7 +178,7 @@ class Call:
     async def hear(self, size: int) -> bytes:
         """So many bytes, or fewer at the end."""
         data = b""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(LATE):
             while len(data) < size:
                 more = await self._loop.sock_recv(self.client, size - len(data))
                 if not more:
@@ -176,7 +187,7 @@ class Call:
         return data
 
     async def outcome(self) -> BaseException | None:
-        await asyncio.wait([self.carried], timeout=10)
+        await asyncio.wait([self.carried], timeout=LATE)
         assert self.carried.done(), "it is still being carried"
         return self.carried.exception()
 
@@ -200,20 +211,20 @@ async def test_a_command_gives_its_status_and_both_its_outputs(
     host: RemoteHost, connect: Connect
 ) -> None:
     async with linked(connect, host) as link:
-        ran = await link.run("echo out; echo err >&2; exit 3", deadline=5)
+        ran = await link.run("echo out; echo err >&2; exit 3", deadline=LATE)
         assert (ran.status, ran.stdout, ran.stderr) == (3, "out\n", "err\n")
 
 
 async def test_another_user_is_logged_in_as_asked(host: RemoteHost, connect: Connect) -> None:
     async with linked(connect, host, "deploy") as link:
-        assert (await link.run("id -un", deadline=5)).stdout == "deploy\n"
+        assert (await link.run("id -un", deadline=LATE)).stdout == "deploy\n"
 
 
 async def test_endless_output_is_cut_and_the_command_still_ends(
     host: RemoteHost, connect: Connect
 ) -> None:
     async with linked(connect, host) as link:
-        ran = await link.run("head -c 5000000 /dev/zero", deadline=10)
+        ran = await link.run("head -c 5000000 /dev/zero", deadline=LATE)
         assert (ran.status, len(ran.stdout)) == (0, 65536)
 
 
@@ -221,11 +232,9 @@ async def test_a_command_that_does_not_end_speaks_for_a_lost_link(
     host: RemoteHost, connect: Connect
 ) -> None:
     async with linked(connect, host) as link:
-        began = time.monotonic()
-        with pytest.raises(Lost, match=r"no answer within 0\.3 s"):
-            await link.run("sleep 60", deadline=0.3)
-        assert time.monotonic() - began < 2
-        assert (await link.run("true", deadline=5)).status == 0
+        with pytest.raises(Silent, match=r"no answer within 0\.3 s"):
+            await link.run("sleep 600", deadline=0.3)
+        assert (await link.run("true", deadline=LATE)).status == 0
 
 
 async def test_an_unknown_host_key_is_not_accepted_and_the_remedy_is_a_command(
@@ -278,7 +287,7 @@ async def test_the_user_s_own_known_hosts_count_by_default(
         "# a comment\nnonsense\n" + host.known_hosts.read_text()
     )
     async with linked(by_asyncssh.connect, host, known_hosts=None) as link:
-        assert (await link.run("true", deadline=5)).status == 0
+        assert (await link.run("true", deadline=LATE)).status == 0
 
 
 async def test_a_key_that_is_not_let_in_is_named_with_the_user(
@@ -317,7 +326,7 @@ async def test_a_key_with_a_passphrase_is_used_from_the_agent(
         lock(key, "secret")
         key.with_name("key.pub").unlink()
         async with linked(connect, host, identity=key) as link:
-            assert (await link.run("true", deadline=5)).status == 0
+            assert (await link.run("true", deadline=LATE)).status == 0
     finally:
         agent.terminate()
         agent.wait()
@@ -355,10 +364,10 @@ async def test_a_host_that_does_not_answer_is_a_lost_link_in_time(
     host: RemoteHost, connect: Connect
 ) -> None:
     host.drop()
-    began = time.monotonic()
-    with pytest.raises(Lost, match=r"no answer within|timed out"):
-        await connect(address(host), options(host, connect_timeout=1.0))
-    assert 0.9 < time.monotonic() - began < 2.5
+    # The kernel would try for two minutes.
+    async with asyncio.timeout(LATE):
+        with pytest.raises(Lost, match=r"no answer within|timed out"):
+            await connect(address(host), options(host, connect_timeout=1.0))
 
 
 async def test_a_network_without_a_way_there_is_a_lost_link(
@@ -403,7 +412,8 @@ async def test_a_host_of_the_configuration_is_known_by_its_short_name(
     )
     link = await connect(Address("build"), Options(config=host.config))
     try:
-        assert (await link.run("id -un", deadline=5)).stdout == "deploy\n"
+        assert (await link.run("id -un", deadline=LATE)).stdout == "deploy\n"
+        assert link.peer == (host.ip, 2222)
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection("127.0.0.1", 4444)
     finally:
@@ -419,16 +429,13 @@ async def test_a_jump_host_is_gone_through(host: RemoteHost, connect: Connect) -
     )
     link = await connect(Address("inner"), options(host))
     try:
-        shown = await link.run("id -un; echo $SSH_CLIENT", deadline=5)
+        shown = await link.run("id -un; echo $SSH_CLIENT", deadline=LATE)
         assert shown.stdout.startswith("deploy\n127.0.0.1 ")
         assert host.logins() == 2
     finally:
         await link.close()
-    for _ in range(200):
-        if not host.sessions():
-            break
-        await asyncio.sleep(0.01)
-    assert host.sessions() == []
+    await until(lambda: host.sessions() == [], "no session is left", LATE)
+    assert link.peer == (host.ip, host.port)
 
 
 async def test_a_jump_host_that_denies_us_is_the_one_that_is_named(
@@ -450,7 +457,8 @@ async def test_a_proxy_command_is_run_by_a_shell(host: RemoteHost, connect: Conn
         f"-o UserKnownHostsFile={host.known_hosts} -W 127.0.0.1:%p root@{host.ip} 2>/dev/null\n"
     )
     async with linked_to(connect, Address("inner"), options(host)) as link:
-        assert (await link.run("id -un", deadline=5)).stdout == "deploy\n"
+        assert (await link.run("id -un", deadline=LATE)).stdout == "deploy\n"
+        assert link.peer is None
 
 
 async def test_a_configuration_that_makes_no_sense_is_said_with_its_line(
@@ -544,7 +552,7 @@ async def test_a_client_that_resets_ends_the_remote_side_too(
         await asyncio.sleep(0.1)
         call.client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         call.client.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LATE):
             await ended.wait()
         assert await call.outcome() is None
 
@@ -619,9 +627,9 @@ async def test_a_link_that_is_gone_is_lost_to_everyone_and_keeps_nobody_s_client
 ) -> None:
     async with linked(connect, host) as link:
         host.kill_sessions()
-        assert await asyncio.wait_for(link.lost(), 5)
+        assert await asyncio.wait_for(link.lost(), LATE)
         with pytest.raises(Lost):
-            await link.run("true", deadline=5)
+            await link.run("true", deadline=LATE)
         with pytest.raises(Lost):
             await link.open_unix("/run/docker.sock")
         with pytest.raises(Lost):
@@ -631,9 +639,8 @@ async def test_a_link_that_is_gone_is_lost_to_everyone_and_keeps_nobody_s_client
         assert call.accepted.fileno() >= 0
 
 
-@pytest.mark.slow
 async def test_a_frozen_link_loses_a_new_client_in_time_and_takes_nothing_from_it(
-    host: RemoteHost, connect: Connect, tasks: Clients
+    host: RemoteHost, connect: Connect, tasks: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connected = asyncio.Event()
     left = asyncio.Event()
@@ -644,17 +651,20 @@ async def test_a_frozen_link_loses_a_new_client_in_time_and_takes_nothing_from_i
         left.set()
 
     async with server(host, note) as port, linked(connect, host) as link:
+        for patience in (
+            (by_asyncssh, "OPEN_WITHIN"),
+            (by_openssh, "OPEN_WITHIN"),
+            (by_openssh, "_PROBE"),
+        ):
+            monkeypatch.setattr(*patience, 0.5)
         host.freeze_sessions()
-        began = time.monotonic()
         call = Call(tasks, link, port)
         await call.say(b"mine")
-        assert isinstance(await call.outcome(), Lost)
-        most = 4 if connect is by_asyncssh.connect else 9
-        assert 2.5 < time.monotonic() - began < most
+        assert isinstance(await call.outcome(), Silent)
         # What opens when nobody waits for it any more is closed again.
         host.thaw_sessions()
         if connect is by_asyncssh.connect:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(LATE):
                 await connected.wait()
                 await left.wait()
         await asyncio.sleep(0.1)
@@ -663,7 +673,7 @@ async def test_a_frozen_link_loses_a_new_client_in_time_and_takes_nothing_from_i
 
 @pytest.mark.slow
 async def test_a_target_that_is_slow_to_connect_is_no_reason_to_give_the_link_up(
-    host: RemoteHost, tasks: Clients
+    host: RemoteHost, tasks: Clients, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # There is a way to it and nobody answers: connecting takes minutes.
     host.ns.batch(
@@ -674,10 +684,12 @@ async def test_a_target_that_is_slow_to_connect_is_no_reason_to_give_the_link_up
         "neigh replace 198.18.9.2 lladdr 02:00:00:00:00:66 dev slow0 nud permanent",
     )
     async with linked(by_openssh.connect, host) as link:
+        monkeypatch.setattr(by_openssh, "OPEN_WITHIN", 1.0)
         call = Call(tasks, link, 80, "198.18.9.2")
-        await asyncio.wait([call.carried], timeout=4)
+        await asyncio.wait([call.carried], timeout=2)
+        monkeypatch.undo()
         assert not call.carried.done()
-        assert (await link.run("true", deadline=5)).status == 0
+        assert (await link.run("true", deadline=LATE)).status == 0
         call.carried.cancel()
 
 
@@ -713,9 +725,8 @@ async def test_two_hundred_clients_at_once_are_carried_and_nothing_is_left(
         await one(0)
         before = descriptors()
         await asyncio.gather(*(one(number) for number in range(200)))
-        await asyncio.sleep(0.1)
         # The server's own ends may be closed a moment later.
-        assert descriptors() <= before + 2
+        await until(lambda: descriptors() <= before + 2, "nothing is left open", LATE)
         assert host.logins() == 1
 
 
@@ -744,8 +755,55 @@ async def test_a_client_that_never_reads_costs_a_bounded_amount_of_memory(
             await asyncio.sleep(0.5)
         assert sent < 300 << 20
         assert resident() - before < 40 << 20
-        assert (await link.run("true", deadline=5)).status == 0
+        assert (await link.run("true", deadline=LATE)).status == 0
         assert len(await calls[0].hear(1 << 20)) == 1 << 20
+
+
+@pytest.mark.slow
+async def test_a_client_that_has_become_slow_costs_no_more_than_its_window(
+    host: RemoteHost, connect: Connect, tasks: Clients
+) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        piece = bytes(1 << 16)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+
+    async with server(host, flood) as port, linked(connect, host) as link:
+        before = resident()
+        call = Call(tasks, link, port)
+        for _ in range(100):
+            assert len(await call.hear(1 << 20)) == 1 << 20
+        most = 0
+        for _ in range(150):
+            assert len(await call.hear(1 << 18)) == 1 << 18
+            await asyncio.sleep(0.02)
+            most = max(most, resident() - before)
+        assert most < 60 << 20
+
+
+@pytest.mark.slow
+async def test_a_slow_reader_of_a_stream_costs_no_more_than_its_window(
+    host: RemoteHost, connect: Connect
+) -> None:
+    async def flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        piece = bytes(1 << 16)
+        while True:
+            writer.write(piece)
+            await writer.drain()
+
+    async with unix_server(host, flood) as path, linked(connect, host) as link:
+        before = resident()
+        reader, writer = await link.open_unix(path)
+        most = 0
+        for _ in range(150):
+            left = 1 << 18
+            while left:
+                left -= len(await reader.read(left))
+            await asyncio.sleep(0.02)
+            most = max(most, resident() - before)
+        writer.close()
+        assert most < 30 << 20
 
 
 @pytest.mark.slow
@@ -767,7 +825,7 @@ async def test_a_remote_side_that_never_reads_stops_its_client(
                         sent += 1 << 20
             assert sent < 100 << 20
         assert resident() - before < 40 << 20
-        assert (await link.run("true", deadline=5)).status == 0
+        assert (await link.run("true", deadline=LATE)).status == 0
 
 
 async def test_a_link_that_is_stuck_stops_its_clients_before_much_waits(
@@ -791,7 +849,7 @@ async def test_a_link_that_is_stuck_stops_its_clients_before_much_waits(
         assert wire is not None
         assert wire.get_write_buffer_size() < 1 << 20
         host.thaw_sessions()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(LATE):
             await asyncio.gather(*flood)
 
 
@@ -880,7 +938,7 @@ async def test_a_closed_stream_ends_the_command_behind_it(
     async with linked(connect, host) as link:
         _, writer = await link.open_process("cat >/dev/null; echo gone > /run/gone")
         writer.close()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(LATE):
             while not (host.run / "gone").exists():
                 await asyncio.sleep(0.02)
 
@@ -892,7 +950,7 @@ async def test_a_stream_of_a_link_that_dies_breaks(host: RemoteHost, connect: Co
         assert await reader.read(1) == b"x"
         host.kill_sessions()
         with contextlib.suppress(ConnectionResetError):
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(LATE):
                 assert await reader.read(1) == b""
         writer.close()
 
@@ -905,7 +963,7 @@ async def test_sessions_that_the_remote_host_has_no_room_for_are_refused(
         first = await link.open_process("cat")
         second = await link.open_process("cat")
         with pytest.raises(Refused):
-            await link.run("true", deadline=5)
+            await link.run("true", deadline=LATE)
         call = Call(tasks, link, port)
         await call.say(b"channels are no sessions")
         assert await call.hear(24) == b"channels are no sessions"
@@ -919,7 +977,7 @@ async def test_an_account_without_sessions_still_forwards(
     host.restart("MaxSessions 0")
     async with server(host, echo) as port, linked(connect, host) as link:
         with pytest.raises(Refused):
-            await link.run("true", deadline=5)
+            await link.run("true", deadline=LATE)
         call = Call(tasks, link, port)
         await call.say(b"still")
         assert await call.hear(5) == b"still"
@@ -930,6 +988,38 @@ async def test_an_account_without_sessions_still_forwards(
 # --- the end of a link
 
 
+@pytest.mark.slow
+async def test_a_log_in_that_hangs_is_begun_anew_when_the_network_is_back(
+    host: RemoteHost, connect: Connect, tmp_path: Path
+) -> None:
+    made = 0
+
+    async def connects(where: Address, how: Options) -> Transport:
+        nonlocal made
+        made += 1
+        if made == 2:
+            # As the kernel does, which repeats a lost packet after 1, 2, 4, 8, … seconds.
+            await asyncio.sleep(3600)
+        return await connect(where, how)
+
+    pace = Pace(probe=2.0)
+    kept = Remote(
+        address(host), Settings(ssh=options(host), pace=pace), connects, Keep(tmp_path / "state")
+    )
+    async with Tasks("test") as tasks:
+        tasks.start("kept", kept.run())
+        await until(lambda: kept.status().state is LinkState.VERIFYING, seconds=30)
+        host.drop()
+        await until(lambda: made == 2, seconds=30)
+        await asyncio.sleep(1)
+        host.heal()
+        await until(lambda: kept.status().state is LinkState.VERIFYING, seconds=30)
+        assert made == 3
+        drop = kept.status().last_drop
+        assert drop
+        assert drop.pattern == "stale_link"
+
+
 async def test_a_killed_session_is_known_at_once_with_words(
     host: RemoteHost, connect: Connect
 ) -> None:
@@ -938,7 +1028,7 @@ async def test_a_killed_session_is_known_at_once_with_words(
         await asyncio.sleep(0.05)
         assert not gone.done()
         host.kill_sessions()
-        error = await asyncio.wait_for(gone, 10)
+        error = await asyncio.wait_for(gone, LATE)
         assert "clos" in error.why
         assert not isinstance(error, Silent)
 
@@ -963,29 +1053,23 @@ async def test_silence_is_known_after_two_missed_signs_of_life(
 ) -> None:
     async with linked(connect, host, keepalive=1.0) as link:
         host.drop()
-        began = time.monotonic()
-        error = await asyncio.wait_for(link.lost(), 10)
+        error = await asyncio.wait_for(link.lost(), LATE)
         assert isinstance(error, Silent)
         assert "no sign of life" in error.why
-        assert 1.5 < time.monotonic() - began < 6
 
 
 async def test_a_closed_link_leaves_no_session_task_process_or_descriptor(
     host: RemoteHost, connect: Connect
 ) -> None:
     async with linked(connect, host) as link:
-        await link.run("true", deadline=5)
+        await link.run("true", deadline=LATE)
     before = descriptors(), len(asyncio.all_tasks())
     for _ in range(3):
         async with linked(connect, host) as link:
-            await link.run("true", deadline=5)
-    for _ in range(100):
-        await asyncio.sleep(0.01)
-        if not host.sessions() and (descriptors(), len(asyncio.all_tasks())) <= before:
-            break
-    assert host.sessions() == []
-    assert descriptors() <= before[0]
-    assert len(asyncio.all_tasks()) <= before[1]
+            await link.run("true", deadline=LATE)
+    await until(lambda: host.sessions() == [], "no session is left", LATE)
+    await until(lambda: descriptors() <= before[0], "no descriptor is left", LATE)
+    await until(lambda: len(asyncio.all_tasks()) <= before[1], "no task is left", LATE)
 
 
 async def test_the_cipher_is_one_that_the_processor_does(host: RemoteHost) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 
 import pytest
 
+from mooring.core.backoff import Backoff
 from mooring.core.tasks import Tasks
+from mooring.forward import life as lives
 from mooring.forward.address import Address
 from mooring.forward.keep import Keep
 from mooring.forward.run import Remote, Settings
@@ -30,6 +32,7 @@ QUICK = Pace(
     conflict_every=0.1,
     linger=0.15,
     told=0.1,
+    again=0.1,
     close=0.1,
 )
 
@@ -129,6 +132,19 @@ async def test_the_port_of_a_container_that_stopped_is_let_go_after_a_moment(lab
     await lab.listening()
     with pytest.raises(ConnectionError):
         await hear(port)
+
+
+async def test_a_container_that_is_told_to_have_died_before_it_is_listed_so_is_let_go(
+    lab: Lab,
+) -> None:
+    lab.settings = replace(lab.settings, pace=replace(QUICK, list_every=60.0))
+    lab.publish("web")
+    await lab.live()
+    before = lab.engine.listed
+    lab.engine._tell("die", lab.engine.containers["web"])
+    await until(lambda: lab.engine.listed > before)
+    del lab.engine.containers["web"]
+    await lab.listening()
 
 
 async def test_a_container_that_crashes_and_restarts_at_once_keeps_its_port(lab: Lab) -> None:
@@ -273,6 +289,35 @@ async def test_a_client_that_comes_during_an_outage_is_held_and_served(lab: Lab)
     assert await heard == "web"
 
 
+async def test_a_link_that_is_cut_again_and_again_is_made_again_soon(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "BACKOFF", Backoff(first=0.02))
+    port = lab.publish("web")
+    await lab.live()
+    for number in range(2, 14):
+        lab.host.link.kill()
+        await until(lambda n=number: lab.remote.status().generation == n, seconds=2)
+        await lab.state(LinkState.LIVE)
+    assert await hear(port) == "web"
+    assert lab.remote.status().consecutive_failures == 12
+
+
+async def test_the_cuts_before_do_not_hold_up_a_stream_that_breaks_behind_a_good_link(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lives, "BACKOFF", Backoff(first=0.02))
+    await lab.live()
+    for number in range(2, 14):
+        lab.host.link.kill()
+        await until(lambda n=number: lab.remote.status().generation == n)
+        await lab.state(LinkState.LIVE)
+    await lab.engine.hang_up()
+    port = lab.publish("web")
+    await until(lambda: port in lab.forwards(), seconds=3)
+    assert len(lab.host.links) == 13
+
+
 async def test_a_host_that_is_away_is_tried_for_ever_with_growing_waits(lab: Lab) -> None:
     lab.host.unreachable()
     lab.go()
@@ -281,6 +326,40 @@ async def test_a_host_that_is_away_is_tried_for_ever_with_growing_waits(lab: Lab
     lab.host.refuses = None
     lab.remote.hurry.set()
     await lab.state(LinkState.LIVE)
+
+
+async def test_a_host_that_is_back_is_linked_to_before_its_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lab.live()
+    lab.host.link.kill()
+    lab.host.peer = "127.0.0.1", free_port()
+    await until(lambda: len(lab.host.links) == 2)
+    await lab.state(LinkState.LIVE)
+    monkeypatch.setattr(lives, "wait", lambda life, chance: 3600.0)
+    lab.host.unreachable()
+    lab.host.link.kill()
+    await lab.state(LinkState.BACKOFF)
+    lab.host.refuses = None
+    # Nothing has been seen to change before the look that is answered.
+    await until(lambda: lab.remote._reach._missed)
+    with socket.create_server(lab.host.peer):
+        await lab.state(LinkState.LIVE, seconds=15)
+
+
+async def test_a_host_that_was_there_all_the_time_is_tried_in_its_own_time(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        lab.host.peer = listening.getsockname()[:2]
+        await lab.live()
+        monkeypatch.setattr(lives, "wait", lambda life, chance: 3600.0)
+        lab.host.link.kill()
+        listening.settimeout(10)
+        looked, _ = await asyncio.to_thread(listening.accept)
+        looked.close()
+        await asyncio.sleep(0.6)
+        assert lab.remote.status().state is LinkState.BACKOFF
 
 
 async def test_a_link_through_which_nothing_comes_is_known_and_replaced(lab: Lab) -> None:
@@ -351,7 +430,9 @@ async def test_a_docker_that_hangs_costs_no_forward_and_no_link(lab: Lab) -> Non
     await lab.state(LinkState.SUSPECT)
     await until(lambda: "expected an answer within" in lab.remote.status().docker)
     assert await hear(port) == "web"
-    assert (await lab.remote.diagnose()).pattern is Pattern.DOCKER_SILENT
+    found = await lab.remote.diagnose()
+    assert found.pattern is Pattern.DOCKER_SILENT
+    assert found.advice[0].startswith("on the remote host: ")
     lab.engine.hangs = False
     await lab.state(LinkState.LIVE)
     assert len(lab.host.links) == 1
@@ -528,6 +609,38 @@ async def test_a_stream_to_docker_is_not_waited_for_without_end(lab: Lab) -> Non
     lab.go()
     with pytest.raises(Refused, match="no route to host"):
         await lab.remote.docker()
+
+
+async def test_a_remote_host_that_forbids_forwarding_is_diagnosed_once_a_client_met_it(
+    lab: Lab,
+) -> None:
+    port = lab.publish("web")
+    await lab.live()
+    link = lab.host.link
+    carry = link.carry
+
+    async def forbids(*given: Any) -> None:
+        raise Refused("connecting", "administratively prohibited", prohibited=True)
+
+    link.carry = forbids  # type: ignore[method-assign]
+    with pytest.raises(ConnectionResetError):
+        await hear(port)
+    found = await lab.remote.diagnose()
+    assert found.pattern is Pattern.AUTHENTICATION
+    assert "AllowTcpForwarding yes" in found.advice[0]
+    link.carry = carry  # type: ignore[method-assign]
+    assert await hear(port) == "web"
+    await until(lambda: not lab.remote.tunnels.forbidden)
+    assert (await lab.remote.diagnose()).pattern is Pattern.HEALTHY
+
+
+async def test_a_docker_that_is_not_there_is_diagnosed_with_what_starts_it(lab: Lab) -> None:
+    lab.host.docker = None
+    lab.go()
+    await until(lambda: lab.remote.status().docker)
+    found = await lab.remote.diagnose()
+    assert found.pattern is Pattern.DOCKER_SILENT
+    assert "--docker-host unix:///PATH" in found.advice[0]
 
 
 async def test_a_healthy_link_is_diagnosed_as_such(lab: Lab) -> None:

@@ -163,12 +163,12 @@ async def test_a_link_that_turned_out_good_is_tried_again_by_who_found_it_hangin
     lab: Lab,
 ) -> None:
     link = lab.live()
-    link._gone.set()
+    link._dead = True
     port = free_port()
     await apply(lab, want(port))
     heard = lab.tasks.start("client", hear(port))
     await until(lambda: lab.troubles)
-    link._gone.clear()
+    link._dead = False
     lab.gate.open(link)
     assert await heard == "one"
 

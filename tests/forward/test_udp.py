@@ -13,7 +13,7 @@ import pytest
 from mooring.core.tasks import Tasks
 from mooring.forward import udp
 from mooring.forward.plan import plan
-from mooring.forward.transport import Gate, Tally
+from mooring.forward.transport import Gate, Stream, Tally
 from mooring.forward.tunnels import Tunnels
 from mooring.model.forward import Place, Target, Wanted
 from tests.forward.fakes import Host, Link, free_port, until
@@ -168,6 +168,30 @@ async def test_a_client_is_served_over_the_next_link_too(lab: Lab, server: int) 
     lab.live()
     assert (await client.ask(b"two", tries=15, within=0.2)).endswith(b" two")
     assert lab.tally(port).connections == 1
+    client.close()
+
+
+class Breaks(Link):
+    """A link that breaks when a program has just been started over it."""
+
+    async def open_process(self, command: str) -> Stream:
+        reader, writer = await super().open_process("cat")
+        reader.set_exception(ConnectionResetError("the remote side closed it"))  # type: ignore[attr-defined]
+        return reader, writer
+
+
+async def test_a_link_that_breaks_before_the_remote_program_has_greeted_ends_no_relay(
+    lab: Lab, server: int
+) -> None:
+    (port,) = await lab.forward(server)
+    lab.gate.open(breaks := Breaks(lab.host))
+    lab.links.append(breaks)
+    await until(lambda: breaks.ran)
+    await asyncio.sleep(0.05)
+    lab.gate.shut()
+    lab.live()
+    client = Client(port)
+    assert (await client.ask(b"two", tries=15, within=0.2)).endswith(b" two")
     client.close()
 
 

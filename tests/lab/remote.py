@@ -16,7 +16,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -165,6 +165,19 @@ class RemoteHost:
             for entry in Path("/proc").iterdir()
             if entry.name.isdigit() and _room(int(entry.name)) in self._rooms
         ]
+
+    def commands(self) -> dict[int, bytes]:
+        """What runs there because of its sshd: command lines, their words ended by NULs."""
+        found = {}
+        for pid in self._processes():
+            with suppress(OSError):
+                found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes()
+        return found
+
+    def kill(self, pid: int) -> None:
+        """SIGKILL to something that runs there; nothing if it has ended meanwhile."""
+        if pid in self._processes():
+            _kill(pid, signal.SIGKILL)
 
     # What happens to the network
 

@@ -102,6 +102,54 @@ async def test_a_database_is_brought_to_its_form_once(database_url: str) -> None
     await database.close()
 
 
+async def test_what_a_database_of_the_first_form_holds_is_kept(database_url: str) -> None:
+    database = Database(database_url)
+    seen = {"first_seen": 1.0, "last_seen": 2.0}
+    texts = dict.fromkeys(("hostname", "os", "kernel", "architecture", "source"), "")
+    before: dict[str, dict[str, Any]] = {
+        "network": {"id": "n", "name": "home", "created_at": 1.0},
+        "host": {"id": "h", "network_id": "n", "name": "alpha", **texts, **seen},
+        "agent": {
+            "id": "a",
+            "network_id": "n",
+            "host_id": "h",
+            "outbox": "o",
+            "name": "alpha",
+            "version": "1",
+            "capabilities": "[]",
+            "engines": "[]",
+            "online": True,
+            **seen,
+        },
+        "set_aside": {
+            "id": "s",
+            "host_id": "h",
+            "agent_id": "a",
+            "subject": "machine",
+            "kind": "route",
+            "item": "x",
+            "reason": "y",
+            "at": 3.0,
+        },
+    }
+    async with database.write() as connection:
+        await connection.run_sync(migrate._run, None, "", "0001")
+        for table, row in before.items():
+            names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+            await connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+    await upgrade(database)
+    async with database.write() as connection:
+        (agent,) = (await connection.execute(select(tables.agent))).mappings()
+        assert (agent["name"], agent["duties"]) == ("alpha", ["discovery"])
+        (aside,) = (await connection.execute(select(tables.set_aside))).mappings()
+        assert dict(aside) == before["set_aside"]
+        await connection.execute(update(tables.set_aside).values(host_id=None))
+        # What belonged to a host still goes with it.
+        await connection.execute(text("DELETE FROM network"))
+        assert (await connection.execute(select(tables.set_aside))).first() is None
+    await database.close()
+
+
 async def test_servers_that_start_at_once_agree(database_url: str) -> None:
     async def start() -> str:
         database = Database(database_url)

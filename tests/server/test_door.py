@@ -45,6 +45,7 @@ NEEDS = {
         ("PATCH", f"{API}/networks/{{network_id}}"),
         ("DELETE", f"{API}/networks/{{network_id}}"),
         ("DELETE", f"{API}/agents/{{agent_id}}"),
+        ("DELETE", f"{API}/remote-hosts/{{remote_host_id}}"),
         ("GET", f"{API}/keys"),
         ("POST", f"{API}/keys"),
         ("POST", f"{API}/keys/{{key_id}}/revoke"),

@@ -16,11 +16,13 @@ from hypothesis import strategies as st
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
+from mooring.model.forward import Moment
 from mooring.model.report import Engines, SetAside
 from mooring.server.auth import Passwords
 from mooring.server.db.engine import Database
 from mooring.server.settings import Settings
 from mooring.server.state import State
+from tests.server.remotes import forward, remote, reported
 from tests.server.world import Clock, World, container, docker_machine, docker_network, engine
 
 pytestmark = pytest.mark.slow
@@ -52,6 +54,9 @@ def fuzzed(
         await agent.report(docker_machine(), set_aside=[SetAside("route", "x", "y")])
         network = docker_network()
         await agent.report(Engines((engine(container("web"), networks=[network]),)))
+        moments = (Moment(1.0, "opened", "127.0.0.1:80/tcp", "web"),)
+        links = reported(remote(forward(80), history=moments), remote(host="ssh://b"))
+        await agent.report(links)
         (row,) = await world.items("agents")
         await world.ask("POST", "runs", json={"agent_id": row["id"]})
 
@@ -63,8 +68,9 @@ def fuzzed(
 
 async def real_ids(world: World) -> dict[str, list[str]]:
     """Ids that there are, by the name of the parameter that takes them."""
-    nouns = ("host", "subnet", "container", "agent", "run", "key", "network")
+    nouns = ("host", "subnet", "container", "agent", "run", "key", "network", "forward")
     found = {f"{n}_id": [i["id"] for i in await world.items(f"{n}s")] for n in nouns}
+    found["remote_host_id"] = [i["id"] for i in await world.items("remote-hosts")]
     # Deleting the network that all is in would leave nothing to try out.
     return found | {"network_id": ["none"]}
 

@@ -10,11 +10,13 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from mooring.model.event import Authentication, Changed, Entity, Operation, Recovered
+from mooring.model.forward import ForwardState, LinkState, Totals
 from mooring.model.report import Engines
 from mooring.server.app import create_app
 from mooring.server.settings import Settings
 from mooring.server.state import State
 from tests.parts import need
+from tests.server.remotes import BUILD, forward, remote, reported
 from tests.server.world import World, any_database, bearer, container, engine, machine
 
 TOKEN = "a secret of the monitoring"
@@ -161,6 +163,49 @@ async def test_the_gauges_are_what_is_there(counted: World) -> None:
     assert (await samples(counted))["mooring_containers",] == 0
 
 
+async def test_what_is_counted_of_forwards_is_there_for_each_remote_host(counted: World) -> None:
+    empty = await samples(counted)
+    assert (empty["mooring_forwards", "listening"], empty["mooring_remote_hosts", "live"]) == (0, 0)
+    agent, other = await counted.agent(), await counted.agent()
+    for one in (agent, other):
+        await one.poll(name="laptop", duties=["forward"])
+    held = forward(81, state=ForwardState.HELD)
+    await agent.report(
+        reported(
+            remote(forward(80), forward(82)),
+            remote(held, host="ssh://b", state=LinkState.BACKOFF, counted=Totals(since=0.0)),
+        )
+    )
+    found = await samples(counted)
+    assert found["mooring_forwards", "listening"] == 2
+    assert found["mooring_forwards", "held"] == 1
+    assert found["mooring_forwards", "conflict"] == 0
+    assert found["mooring_remote_hosts", "backoff"] == 1
+    outages = "mooring_forward_outages_total"
+    assert found[outages, "laptop", "stale_link", BUILD] == 1
+    assert found["mooring_forward_away_seconds_total", "laptop", BUILD] == 1.5
+    connections = "mooring_forward_connections_total"
+    results = ("accepted", "held", "failed")
+    assert [found[connections, "laptop", BUILD, r] for r in results] == [30, 3, 2]
+    assert found["mooring_forward_bytes_total", "laptop", "in", BUILD] == 4096
+    assert found["mooring_forward_drift_total", "laptop", BUILD] == 1
+    assert found["mooring_forward_flaps_total", "laptop", BUILD] == 4
+    listening = "mooring_forward_listening_seconds"
+    buckets = [found[f"{listening}_bucket", "laptop", le, BUILD] for le in ("0.01", "0.1", "+Inf")]
+    assert buckets == [5, 8, 9]
+    assert found[f"{listening}_sum", "laptop", BUILD] == 0.75
+    assert found[connections, "laptop", "ssh://b", "accepted"] == 0
+    # Two programs on one machine may forward one host: no series may be there twice.
+    await other.report(reported(remote(forward(80))))
+    found = await samples(counted)
+    assert found[connections, "laptop", BUILD, "accepted"] == 60
+    assert found[f"{listening}_count", "laptop", BUILD] == 18
+    await agent.report(reported())
+    found = await samples(counted)
+    assert found["mooring_forwards", "listening"] == 1
+    assert (connections, "laptop", "ssh://b", "accepted") not in found
+
+
 @any_database
 async def test_what_the_bus_tells_is_counted_while_the_server_runs(counted: World) -> None:
     app = counted.app
@@ -189,6 +234,7 @@ async def test_prometheus_accepts_the_metrics(counted: World) -> None:
     agent = await counted.agent()
     await agent.poll()
     await agent.report(machine())
+    await agent.report(reported(remote(forward(80)), remote(host='ssh://b"\\')))
     await counted.items("hosts")
     await counted.ask("GET", "/guess")
     text = await scrape(counted)

@@ -22,6 +22,7 @@ from mooring.model.container import (
     EngineState,
 )
 from mooring.model.event import Event
+from mooring.model.forward import Forwards
 from mooring.model.machine import Capability, Machine, OperatingSystem
 from mooring.model.net import (
     Address,
@@ -34,13 +35,18 @@ from mooring.model.net import (
     Subnet,
     SubnetKind,
 )
-from mooring.model.report import Engines, Report, RunMark, SetAside
+from mooring.model.report import Body, Engines, Report, RunMark, SetAside
 from mooring.server import auth
 from mooring.server.db import keys, networks
 from mooring.server.state import State
 
 NOON = 1_800_000_000.0
 DOCKER = "unix:///var/run/docker.sock"
+SUBJECTS: dict[type[Body], str] = {
+    Machine: "machine",
+    Engines: "containers",
+    Forwards: "forwards",
+}
 PODMAN = "unix:///run/podman/podman.sock"
 
 any_database = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
@@ -176,7 +182,7 @@ class Reporter:
 
     async def send(
         self,
-        body: Machine | Engines,
+        body: Body,
         *,
         number: int | None = None,
         runs: Iterable[RunMark] = (),
@@ -185,13 +191,13 @@ class Reporter:
         if number is None:
             self.number += 1
             number = self.number
-        subject = "machine" if isinstance(body, Machine) else "containers"
+        subject = SUBJECTS[type(body)]
         report = Report(
             subject, self.outbox, number, self.world.clock(), body, tuple(runs), tuple(set_aside)
         )
         return await self.post("reports", content=wire.encode(report))
 
-    async def report(self, body: Machine | Engines, **more: Any) -> str:
+    async def report(self, body: Body, **more: Any) -> str:
         """Send a report that is taken; answers ``stored`` or ``seen``."""
         answer = await self.send(body, **more)
         assert answer.status_code == 200, answer.text

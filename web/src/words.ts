@@ -49,6 +49,11 @@ const capabilities: Readonly<Record<string, string>> = {
   containers: 'Containers',
 }
 
+const duties: Readonly<Record<string, string>> = {
+  discovery: 'Looks at its machine',
+  forward: 'Forwards ports',
+}
+
 const summaries: Readonly<Record<string, string>> = {
   set_aside: 'Items set aside',
   machine_set_aside: 'Items of the machine set aside',
@@ -66,6 +71,7 @@ export const interfaceKind = (kind: string) => interfaceKinds[kind] ?? plain(kin
 export const stateWord = (state: string) => states[state] ?? plain(state)
 export const entityWord = (entity: string) => entities[entity] ?? plain(entity)
 export const capabilityWord = (name: string) => capabilities[name] ?? plain(name)
+export const dutyWord = (name: string) => duties[name] ?? plain(name)
 export const summaryWord = (name: string) => summaries[name] ?? plain(name)
 
 /** `8 interfaces`, `1 container`, `1 item set aside`. */
@@ -74,6 +80,45 @@ export function counted(name: string, n: number): string {
   const word = summaryWord(name).toLowerCase()
   if (n !== 1) return `${n} ${word}`
   return `1 ${word.endsWith('sses') ? word.slice(0, -2) : word.replace(/s$/, '')}`
+}
+
+const patterns: Readonly<Record<string, string>> = {
+  docker_not_answering: 'Docker does not answer',
+}
+
+/** What is wrong with a link: `Network interruption`. */
+export const patternWord = (pattern: string) => patterns[pattern] ?? plain(pattern)
+
+const links: Readonly<Record<string, string>> = {
+  connecting: 'logging in',
+  verifying: 'logged in; Docker is looked for',
+  syncing: 'Docker answers; its containers are listed',
+  suspect: 'something failed; it is tried what',
+  backoff: 'lost; it is tried again',
+  blocked: 'a person must act',
+}
+
+/** What the state of a link means; nothing of those that say it themselves. */
+export const linkSentence = (state: string) => links[state] ?? ''
+
+const moments: Readonly<Record<string, string>> = {
+  opened: 'Forward opened',
+  closed: 'Forward closed',
+  retargeted: 'Forward leads elsewhere',
+  conflict: 'Conflict',
+  link_live: 'Link live',
+  link_lost: 'Link lost',
+  link_blocked: 'Link blocked',
+  stopped: 'Stopped',
+}
+
+/** Something that happened to a link or a forward: `Link lost`. */
+export const momentWord = (what: string) => moments[what] ?? plain(what)
+
+export function momentTone(what: string): Tone {
+  if (what === 'opened' || what === 'link_live') return 'good'
+  if (what === 'conflict' || what === 'link_blocked') return 'bad'
+  return what === 'link_lost' ? 'warn' : 'idle'
 }
 
 export const triggerWord = (trigger: string) =>
@@ -98,16 +143,24 @@ export function tone(state: string): Tone {
     case 'healthy':
     case 'answered':
     case 'reachable':
+    case 'live':
+    case 'listening':
       return 'good'
     case 'pending':
     case 'starting':
     case 'restarting':
+    case 'connecting':
+    case 'verifying':
+    case 'syncing':
       return 'busy'
     case 'paused':
     case 'lower_down':
     case 'dormant':
     case 'denied':
     case 'stale':
+    case 'suspect':
+    case 'backoff':
+    case 'held':
       return 'warn'
     case 'failed':
     case 'unhealthy':
@@ -115,6 +168,8 @@ export function tone(state: string): Tone {
     case 'timed_out':
     case 'broken':
     case 'refused':
+    case 'blocked':
+    case 'conflict':
       return 'bad'
     default:
       return 'idle'

@@ -14,6 +14,7 @@ from mooring.cli.forward import (
     env,
     explain,
     history,
+    metrics,
     retry,
     run,
     service,
@@ -34,6 +35,7 @@ app.command(diagnose.diagnose)
 app.command(history.history)
 app.command(retry.retry)
 app.command(env.env)
+app.command(metrics.metrics)
 app.command(doctor.doctor)
 app.command(service.app)
 app.default(run.run)

@@ -10,15 +10,18 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter, validators
 
+from mooring.cli.options import KeyFile
 from mooring.core.errors import UsageError, why_os
 from mooring.core.places import default_data_dir
+from mooring.core.url import server_url
 from mooring.forward import address, config, contexts
 from mooring.forward.address import Address
-from mooring.forward.config import Host
+from mooring.forward.config import File, Host
 
 MAX_CONFIG = 1024 * 1024
 COMMANDS = (
-    "run", "status", "wait", "explain", "diagnose", "history", "retry", "env", "doctor", "service",
+    "run", "status", "wait", "explain", "diagnose", "history", "retry", "env", "metrics", "doctor",
+    "service",
 )  # fmt: skip
 
 StateDir = Annotated[
@@ -83,6 +86,14 @@ class Options:
             negative="", help="REMOTE=LOCAL: reach a remote port at another here; repeatable."
         ),
     ] = ()
+    server: Annotated[
+        str | None,
+        Parameter(
+            env_var="MOORING_SERVER",
+            help="Report to this server: http://HOST:8930 [default: none].",
+        ),
+    ] = None
+    key_file: KeyFile = None
 
 
 NONE = Options()
@@ -98,9 +109,24 @@ def state_folder(given: Path | None) -> Path:
 
 def hosts_of(names: tuple[str, ...], options: Options) -> tuple[Host, ...]:
     """The hosts of the command line, then those of the config file. Raises ``UsageError``."""
-    hosts = [_host(name, options) for name in (*names, *options.host)]
-    if options.config:
-        hosts += _from_file(options.config)
+    return wanted(names, options).hosts
+
+
+def wanted(names: tuple[str, ...], options: Options) -> File:
+    """What the command line says, then the config file. Raises ``UsageError``."""
+    file = _from_file(options.config) if options.config else File(())
+    hosts = (*(_host(name, options) for name in (*names, *options.host)), *file.hosts)
+    _check(hosts)
+    server = server_url(options.server) if options.server else file.server
+    key_file = options.key_file or file.key_file
+    if key_file and not server:
+        raise UsageError(
+            f"reading the key file {key_file}", "there is no server to report to", "name --server"
+        )
+    return File(hosts, server, key_file)
+
+
+def _check(hosts: tuple[Host, ...]) -> None:
     if not hosts:
         by_ssh = [n for n, h in contexts.contexts(contexts.folder()).items() if h[:6] == "ssh://"]
         known = f"; Docker contexts here: {', '.join(by_ssh)}" if by_ssh else ""
@@ -115,7 +141,6 @@ def hosts_of(names: tuple[str, ...], options: Options) -> tuple[Host, ...]:
                 "reading the remote hosts", f"{host.address} is named twice", "name each host once"
             )
         _check_files(host)
-    return tuple(hosts)
 
 
 def _host(name: str, options: Options) -> Host:
@@ -148,7 +173,7 @@ def _absolute(path: Path | None) -> Path | None:
     return path.expanduser().absolute() if path else None
 
 
-def _from_file(file: Path) -> tuple[Host, ...]:
+def _from_file(file: Path) -> File:
     attempted = f"reading the config file {file}"
     try:
         with file.expanduser().open("rb") as opened:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -14,14 +14,15 @@ from cyclopts import Parameter
 
 from mooring import __version__
 from mooring.cli.forward.logfile import BoundedLog
-from mooring.cli.forward.options import NONE, Options, StateDir, hosts_of, state_folder
-from mooring.cli.options import LogFormat, LogLevel
+from mooring.cli.forward.options import NONE, Options, StateDir, state_folder, wanted
+from mooring.cli.options import Key, LogFormat, LogLevel, key_of
 from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.errors import MooringError
+from mooring.core.outbox import Outbox
 from mooring.core.places import make_folder, only_one
 from mooring.forward import control
-from mooring.forward.config import Host
+from mooring.forward.config import File, Host
 
 if TYPE_CHECKING:
     from mooring.forward.site import Site
@@ -47,6 +48,7 @@ def run(
         ),
     ],
     options: Options = NONE,
+    key: Key = None,
     state_dir: StateDir = None,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
@@ -56,26 +58,46 @@ def run(
 
     It runs until Ctrl-C or SIGTERM, and lets every port go then. A link that is lost is made
     again for as long as it takes; connections that come meanwhile are held for 30 seconds.
+
+    With a server it reports to that, with an agent's key, which is better given in the
+    environment (MOORING_KEY) or a file than as an argument: other users can see those.
     """
-    chosen = hosts_of(hosts, options)
-    folder = _make(state_folder(state_dir))
+    chosen = wanted(hosts, options)
+    secret = key_of(chosen.server, key, chosen.key_file) if chosen.server else ""
+    folder = make_state_folder(state_folder(state_dir))
     with contextlib.ExitStack() as stack:
         if log_file:
             file = stack.enter_context(BoundedLog(log_file.expanduser().absolute()))
             stack.enter_context(contextlib.redirect_stderr(file))
         logging.set_up(log_level, log_format)
-        stack.enter_context(_alone(folder))
-        _more_files()
-        for host in chosen:
-            if host.bind in ("0.0.0.0", "::"):
-                log.warning("open_to_others", host=str(host.address), bind=host.bind)
-        site = _site(chosen, folder)
+        stack.enter_context(alone(folder))
+        site = make_site(chosen.hosts, folder)
+        if chosen.server:
+            work = _report(site, Outbox(folder / "outbox"), chosen.server, secret)
+        else:
+            work = site.run()
         _greet(chosen, folder, shown=state_dir is not None)
         settle()
-        run_until_signal(site.run())
+        run_until_signal(work)
 
 
-def _make(folder: Path) -> Path:
+async def _report(site: Site, outbox: Outbox, server: str, key: str) -> None:
+    """Forward and report, until cancelled."""
+    # The HTTP client takes a moment to load, and most run without a server.
+    from mooring.core.reporting import Reporter
+    from mooring.core.uplink import Uplink
+    from mooring.discovery.identity import hostname
+    from mooring.forward.reporting import keep_and_report
+
+    async with (
+        Uplink(server, key) as uplink,
+        Reporter(outbox, uplink, ("forward",), hostname()) as reporter,
+    ):
+        await keep_and_report(site, reporter)
+
+
+def make_state_folder(folder: Path) -> Path:
+    """The state folder, made if it was not there. Raises ``MooringError``."""
     try:
         return make_folder(folder)
     except MooringError as error:
@@ -84,8 +106,11 @@ def _make(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Hold the state folder; a second instance is told who has it and how to look at that one."""
+def alone(folder: Path, option: str = "--state-dir") -> Iterator[None]:
+    """Hold the state folder; a second instance is told who has it and how to look at that one.
+
+    ``option`` is the one by which the folder is chosen.
+    """
     with contextlib.ExitStack() as stack:
         try:
             stack.enter_context(only_one(folder, "forward"))
@@ -94,7 +119,7 @@ def _alone(folder: Path) -> Iterator[None]:
                 f"forwarding with the state folder {folder}",
                 error.why + _whom(folder),
                 "look at it with: mooring forward status; end it first, or give this one its own "
-                "--state-dir",
+                f"{option}",
             ) from None
         yield
 
@@ -119,11 +144,15 @@ def _more_files() -> None:
             log.warning("files_limited", to=soft, why=str(error))
 
 
-def _site(hosts: Iterable[Host], folder: Path) -> Site:
+def make_site(hosts: tuple[Host, ...], folder: Path) -> Site:
+    """What keeps these hosts; nothing runs yet. Raises ``MooringError``."""
     # The SSH library takes a moment to load: what is wrong so far is said before.
     from mooring.forward.site import Site
 
-    hosts = tuple(hosts)
+    _more_files()
+    for host in hosts:
+        if host.bind in ("0.0.0.0", "::"):
+            log.warning("open_to_others", host=str(host.address), bind=host.bind)
     return Site(hosts, folder, _connects({host.transport for host in hosts}))
 
 
@@ -141,13 +170,15 @@ def _connects(names: set[str]) -> dict[str, Connect]:
     return connects
 
 
-def _greet(hosts: Iterable[Host], folder: Path, *, shown: bool) -> None:
+def _greet(chosen: File, folder: Path, *, shown: bool) -> None:
     where = f" --state-dir {folder}" if shown else ""
     try:
         print(f"Mooring {__version__}")
-        for host in hosts:
+        for host in chosen.hosts:
             note = "" if host.bind == "127.0.0.1" else f", at {host.bind}"
             print(f"  forwards  {host.address}{note}")
+        if chosen.server:
+            print(f"  reports   {chosen.server}")
         print(f"  status    mooring forward status{where}")
         print(f'  Docker    eval "$(mooring forward env{where})"', flush=True)
     except OSError:

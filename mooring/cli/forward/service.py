@@ -13,7 +13,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from mooring.cli.forward.options import NONE, Options, StateDir, hosts_of, state_folder
+from mooring.cli.forward.options import NONE, Options, StateDir, state_folder, wanted
 from mooring.core.errors import MooringError, UsageError, why_os
 from mooring.forward import service as files
 
@@ -62,7 +62,13 @@ def install(
     systemd's journal keeps its log within bounds; under launchd it keeps a log of at most 10 MiB
     itself, in the state folder.
     """
-    hosts_of(hosts, options)
+    chosen = wanted(hosts, options)
+    if chosen.server and not chosen.key_file:
+        raise UsageError(
+            f"installing a service that reports to {chosen.server}",
+            "there is no key file, and a service does not have your environment",
+            "write the key to a file that is yours alone (chmod 600), and name --key-file FILE",
+        )
     folder = state_folder(state_dir)
     manager = _manager()
     text = _text(hosts, options, folder)

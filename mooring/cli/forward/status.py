@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Group, RenderableType
@@ -43,11 +44,23 @@ def status(
     if format == "table":
         tables.console().print(_shown(found))
     else:
-        tables.show(tables.as_status(found), format)
+        tables.show(found.plain, format)
 
 
-def _ask(folder: Path) -> list[RemoteHost]:
-    return tables.hosts(control.ask(folder, "status"))
+@dataclass(frozen=True, slots=True)
+class _Found:
+    hosts: list[RemoteHost]
+    server: dict[str, Any] | None
+    """How it stands with the server that it reports to."""
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        return tables.as_status(self.hosts, self.server)
+
+
+def _ask(folder: Path) -> _Found:
+    answer = control.ask(folder, "status")
+    return _Found(tables.hosts(answer), answer["server"])
 
 
 def _watch(folder: Path, form: str) -> None:
@@ -61,13 +74,13 @@ def _watch(folder: Path, form: str) -> None:
         before = ""
         while True:
             found = _ask(folder)
-            now = json.dumps(tables.as_status(found))
+            now = json.dumps(found.plain)
             if now != before:
                 if form == "json":
                     print(now, flush=True)
                 elif form == "yaml":
                     print("---")
-                    tables.show(tables.as_status(found), form)
+                    tables.show(found.plain, form)
                     sys.stdout.flush()
                 else:
                     console.print(_shown(found))
@@ -80,11 +93,24 @@ def _watch(folder: Path, form: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _shown(found: list[RemoteHost]) -> RenderableType:
+def _shown(found: _Found) -> RenderableType:
     parts: list[RenderableType] = []
-    for host in found:
+    for host in found.hosts:
         parts += ["", *_host(host)] if parts else _host(host)
+    if found.server:
+        parts += ["", _reports(found.server)]
     return Group(*parts)
+
+
+def _reports(server: dict[str, Any]) -> str:
+    """Where it reports to, and whether that is heard of."""
+    heard = server["last_heard"]
+    words = ["not heard of so far" if heard is None else f"heard of {tables.since(heard)} ago"]
+    if server["waiting"]:
+        words.append(f"waiting: {server['waiting']}")
+    if server["fault"]:
+        words.append(str(server["fault"]))
+    return f"reports to {escape(server['url'])}: {escape('; '.join(words))}"
 
 
 def _host(host: RemoteHost) -> list[RenderableType]:

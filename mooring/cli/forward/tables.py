@@ -90,9 +90,10 @@ def hosts(answer: dict[str, Any]) -> list[RemoteHost]:
     return msgspec.convert(answer["hosts"], list[RemoteHost])
 
 
-def as_status(found: list[RemoteHost]) -> dict[str, Any]:
+def as_status(found: list[RemoteHost], server: dict[str, Any] | None) -> dict[str, Any]:
     """The status as programs read it: what keys there are is a promise."""
-    return {"hosts": [_as_host(host) for host in found]}
+    said: dict[str, Any] = {"hosts": [_as_host(host) for host in found]}
+    return {**said, "server": server} if server else said
 
 
 def _as_host(host: RemoteHost) -> dict[str, Any]:

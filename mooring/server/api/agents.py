@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -21,7 +22,7 @@ from mooring.server.api.door import (
 from mooring.server.api.problems import Refused, missing
 from mooring.server.api.shapes import Agent, AgentPoll, AgentWork, Page
 from mooring.server.auth import Principal
-from mooring.server.db import agents, runs, timeline
+from mooring.server.db import agents, forwards, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 from mooring.server.state import State
@@ -55,16 +56,23 @@ async def read_agent(agent_id: str, connection: Reading, _: Viewer) -> Agent:
 
 @router.delete("/{agent_id}", status_code=204)
 async def delete_agent(agent_id: str, state: TheState, _: Admin) -> Response:
-    """Forget an agent; what it saw stays. If it still runs it comes back at its next poll."""
+    """Forget an agent, and the forwards that it made; what it saw stays.
+
+    If it still runs it comes back at its next poll, and what it forwards with its next report.
+    """
     now = state.clock()
     async with state.database.write() as connection:
         row = await agents.by_id(connection, agent_id)
         if row is None:
             raise missing("agent", agent_id)
+        network = row["network_id"]
+        told = [Told(Entity.AGENT, Operation.DELETED, agent_id, network, row["name"])]
+        for remote in await forwards.of_agent(connection, agent_id):
+            title = f"{remote['address']} forgotten"
+            told.append(Told(Entity.REMOTE_HOST, Operation.DELETED, remote["id"], network, title))
         await agents.remove(connection, agent_id)
-        told = Told(Entity.AGENT, Operation.DELETED, agent_id, row["network_id"], row["name"])
-        await timeline.write(connection, [told], now)
-    state.tell([told.changed])
+        await timeline.write(connection, told, now)
+    state.tell(t.changed for t in told)
     return Response(status_code=204)
 
 
@@ -78,10 +86,11 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
         new = {
             "name": said.name,
             "version": said.version,
+            "duties": list(dict.fromkeys(said.duties)),
             "online": not said.leaving,
             "last_seen": now,
         }
-        if not told and any(row[c] != new[c] for c in ("name", "version", "online")):
+        if not told and any(row[c] != new[c] for c in ("name", "version", "duties", "online")):
             told.append(_told(row, Operation.CHANGED))
         await agents.change(connection, row["id"], **new)
         for lost in await runs.lose(connection, row, said.active_runs, now):
@@ -119,7 +128,12 @@ async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:
 
 
 async def known_agent(
-    connection: AsyncConnection, who: Principal, outbox: str, name: str, now: float
+    connection: AsyncConnection,
+    who: Principal,
+    outbox: str,
+    name: str,
+    now: float,
+    duties: Sequence[str] = ("discovery",),
 ) -> tuple[Row, list[Told]]:
     """The agent with this outbox, made if it is new, and what that is to tell.
 
@@ -137,7 +151,7 @@ async def known_agent(
             f"{known[0]['name']!r} belongs to the network {known[0]['network_name']!r}: "
             "give the agent a key of its own network",
         )
-    made = await agents.create(connection, who.network_id, outbox, name, now)
+    made = await agents.create(connection, who.network_id, outbox, name, now, duties)
     if made is not None:
         return made, [_told(made, Operation.CREATED)]
     # An agent's first poll, word and report come at once.

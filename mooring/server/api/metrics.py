@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import asdict
 from typing import Any
 
 import structlog
@@ -46,7 +45,7 @@ async def metrics(request: Request, state: TheState) -> Response:
     async with state.database.read() as connection:
         found = await counts.read(connection)
     counters: Metrics = request.app.state.metrics
-    counters.set_gauges(**asdict(found))
+    counters.set_gauges(found)
     return Response(counters.text(), media_type=CONTENT_TYPE)
 
 

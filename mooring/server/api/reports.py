@@ -10,6 +10,7 @@ import structlog
 from fastapi import APIRouter, Query, Request
 
 from mooring.model import wire
+from mooring.model.forward import Forwards
 from mooring.model.report import MAX_BYTES
 from mooring.model.report import Report as ReportNoun
 from mooring.server.api.agents import known_agent
@@ -51,7 +52,9 @@ async def take_report(request: Request, state: TheState, who: AgentKey) -> Repor
         raise Refused(400, str(error)) from None
     now = state.clock()
     async with state.database.write() as connection:
-        sender, told = await known_agent(connection, who, report.outbox, _name(report), now)
+        # An agent's first report may come before its first poll, which says what it does.
+        duty = "forward" if isinstance(report.body, Forwards) else "discovery"
+        sender, told = await known_agent(connection, who, report.outbox, _name(report), now, [duty])
         await timeline.write(connection, told, now)
         outcome = await ingest(connection, sender, report, len(data), now)
     state.tell([*(t.changed for t in told), *outcome.all_events])

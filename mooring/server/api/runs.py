@@ -78,6 +78,13 @@ async def request_run(asked: RunRequest, state: TheState, who: Member) -> Run:
         sender = await agents.by_id(connection, asked.agent_id)
         if sender is None:
             raise missing("agent", asked.agent_id)
+        if "discovery" not in sender["duties"]:
+            duties = " and ".join(sender["duties"]) or "nothing"
+            raise Refused(
+                409,
+                f"{sender['name']} does not look at its machine: its duty is {duties}; "
+                "ask an agent of that machine with the duty discovery",
+            )
         row = await runs.create(connection, new_id(), sender, "request", now)
         assert row is not None
         told = _told(row, Operation.CREATED, f"Look of {sender['name']} asked by {who.name}")

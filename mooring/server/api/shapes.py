@@ -16,6 +16,7 @@ Item = TypeVar("Item")
 
 Role = Literal["viewer", "member", "admin", "owner"]
 RunState = Literal["pending", "starting", "running", "complete", "failed", "cancelled"]
+Duty = Literal["discovery", "forward", "can"]
 AgentState = Literal["online", "offline"]
 
 
@@ -191,7 +192,9 @@ class SetAside(Shape):
     """An item of a report that could not be stored, and why."""
 
     id: str
-    host_id: str
+    host_id: str | None
+    """Null for what an agent without a host reported."""
+    agent_id: str
     subject: str
     kind: str
     item: str
@@ -221,6 +224,8 @@ class Agent(Shape):
     host_id: str | None
     state: AgentState
     version: str
+    duties: list[Duty]
+    """What it does: only one with ``discovery`` can be asked to look."""
     capabilities: list[Capability]
     engines: list[Engine]
     first_seen: datetime
@@ -369,6 +374,7 @@ class AgentPoll(Asked):
     outbox: str = Field(min_length=1, max_length=64)
     version: str = Field(max_length=50)
     name: str = Field(min_length=1, max_length=253)
+    duties: list[Duty] = Field(default=["discovery"], max_length=10)
     active_runs: list[str] = Field(default=[], max_length=1000)
     """Runs that it works on, or whose reports it has yet to deliver."""
     wait_s: float = Field(default=0, ge=0, le=30)

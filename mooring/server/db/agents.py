@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import ColumnElement, delete, select, update
@@ -10,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mooring.core.ids import new_id
 from mooring.server.db.engine import insert_new
 from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
-from mooring.server.db.tables import agent, network, report, run, subject
+from mooring.server.db.tables import agent, network, remote_host, report, run, subject
 from mooring.server.merge import Row
 
 SILENT_AFTER = 60.0
@@ -36,7 +37,12 @@ async def by_outbox(
 
 
 async def create(
-    connection: AsyncConnection, network_id: str, outbox: str, name: str, now: float
+    connection: AsyncConnection,
+    network_id: str,
+    outbox: str,
+    name: str,
+    now: float,
+    duties: Sequence[str] = ("discovery",),
 ) -> Row | None:
     """A new agent; None if another connection made it in this same moment."""
     values: dict[str, Any] = {
@@ -48,6 +54,7 @@ async def create(
         "version": "",
         "capabilities": [],
         "engines": [],
+        "duties": list(duties),
         "online": False,
         "first_seen": now,
         "last_seen": now,
@@ -73,18 +80,27 @@ async def lock(connection: AsyncConnection, agent_id: str, network_id: str) -> R
 
 
 async def take_over(connection: AsyncConnection, agent_id: str, host_id: str) -> list[str]:
-    """Let an agent inherit the runs of the offline agents of the same host, which then go.
+    """Let an agent inherit what the offline agents of the same host did, who then go.
 
     An agent that was installed anew has a new outbox: it is the same agent to a person.
     """
-    query = select(agent.c.id).where(
-        agent.c.host_id == host_id, agent.c.id != agent_id, agent.c.online.is_(False)
+    query = (
+        select(agent.c.id)
+        .where(agent.c.host_id == host_id, agent.c.id != agent_id, agent.c.online.is_(False))
+        .order_by(agent.c.last_seen.desc())
     )
     old = list((await connection.execute(query)).scalars())
     if old:
         await connection.execute(
             update(run).where(run.c.agent_id.in_(old)).values(agent_id=agent_id)
         )
+        known = select(remote_host.c.address).where(remote_host.c.agent_id == agent_id)
+        for one in old:
+            await connection.execute(
+                update(remote_host)
+                .where(remote_host.c.agent_id == one, remote_host.c.address.not_in(known))
+                .values(agent_id=agent_id)
+            )
         await connection.execute(delete(agent).where(agent.c.id.in_(old)))
     return old
 

@@ -8,6 +8,8 @@ from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.event import RunState
+from mooring.model.forward import Totals
+from mooring.server.db import forwards
 from mooring.server.db.tables import agent, container, host, run, subnet
 
 
@@ -18,6 +20,10 @@ class Counts:
     containers: int
     agents: dict[str, int]
     runs: dict[str, int]
+    remote_hosts: dict[str, int]
+    forwards: dict[str, int]
+    totals: list[tuple[dict[str, str], Totals]]
+    """What was counted at each remote host, with the labels that name it."""
 
 
 async def read(connection: AsyncConnection) -> Counts:
@@ -26,12 +32,16 @@ async def read(connection: AsyncConnection) -> Counts:
     runs = dict.fromkeys((state.value for state in RunState), 0)
     runs |= dict((await connection.execute(states)).all())
     by_online: dict[bool, int] = dict((await connection.execute(online)).all())
+    remote_hosts, by_state = await forwards.counts(connection)
     return Counts(
         await _present(connection, host),
         await _present(connection, subnet),
         await _present(connection, container),
         {"online": by_online.get(True, 0), "offline": by_online.get(False, 0)},
         runs,
+        remote_hosts,
+        by_state,
+        await forwards.totals(connection),
     )
 
 

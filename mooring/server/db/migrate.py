@@ -13,7 +13,7 @@ from mooring.core.errors import MooringError
 from mooring.server.db.engine import CONNECT_WITHIN, Database
 from mooring.server.db.tables import metadata
 
-HEAD = "0001"
+HEAD = "0002"
 """The newest of ``migrations/versions``; written here so that a start needs no Alembic."""
 _LOCK = 0x6D6F6F72
 _SCRIPTS = Path(__file__).with_name("migrations")
@@ -71,7 +71,7 @@ def _upgrade(connection: Connection, name: str) -> None:
     _run(connection, revision, name)
 
 
-def _run(connection: Connection, revision: str | None, name: str) -> None:
+def _run(connection: Connection, revision: str | None, name: str, to: str = "head") -> None:
     from alembic.config import Config
     from alembic.runtime.environment import EnvironmentContext
     from alembic.script import ScriptDirectory
@@ -88,7 +88,7 @@ def _run(connection: Connection, revision: str | None, name: str) -> None:
         )
 
     def steps(current: Any, context: Any) -> Any:
-        return script._upgrade_revs("head", current)
+        return script._upgrade_revs(to, current)
 
     with EnvironmentContext(config, script, fn=steps) as environment:
         environment.configure(connection=connection)

@@ -27,14 +27,16 @@ async def store(
     fixed: Values,
     now: float,
     quiet: frozenset[str] = frozenset(),
+    stored: list[Row] | None = None,
 ) -> Difference:
     """Make the rows of ``table`` that lie in ``where`` be ``wanted``.
 
     ``fixed`` are the values that every new row has besides its own (host, source). Rows that
     are no longer wanted stay with ``gone_at``; ``last_seen`` of all the others is ``now``.
-    New rows in the answer have their ids.
+    New rows in the answer have their ids. ``stored`` are the rows, where they are read already.
     """
-    stored = await rows(connection, table, where)
+    if stored is None:
+        stored = await rows(connection, table, where)
     # Between the steps of a large snapshot others have a turn.
     await asyncio.sleep(0)
     todo = difference(stored, wanted, key, quiet)

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -193,7 +194,8 @@ set_aside = Table(
     "set_aside",
     metadata,
     _id(),
-    _of("host", index=True),
+    # Null for an agent that has no host: a program that only forwards.
+    Column("host_id", ForeignKey("host.id", ondelete="CASCADE"), index=True),
     _of("agent", index=True),
     Column("subject", String(200), nullable=False),
     Column("kind", String(64), nullable=False),
@@ -214,6 +216,7 @@ agent = Table(
     Column("version", String(50), nullable=False),
     Column("capabilities", JSON, nullable=False),
     Column("engines", JSON, nullable=False),
+    Column("duties", JSON, nullable=False),
     # Set when it polls and unset when it leaves or falls silent.
     Column("online", Boolean, nullable=False),
     *_seen()[1:],
@@ -243,6 +246,68 @@ report = Table(
     Column("taken_at", Double, nullable=False),
     Column("stored_at", Double, nullable=False, index=True),
     UniqueConstraint("agent_id", "subject", "number"),
+)
+
+remote_host = Table(
+    "remote_host",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    # Whose forwards these are: two programs may forward the same host, each its own way.
+    _of("agent"),
+    Column("address", String(500), nullable=False),
+    Column("state", String(32), nullable=False),
+    # The last of live, lost, blocked and stopped that it was, and "" before the first of them.
+    Column("settled", String(32), nullable=False),
+    Column("since", Double, nullable=False),
+    Column("generation", BigInteger, nullable=False),
+    Column("consecutive_failures", BigInteger, nullable=False),
+    Column("docker", String(2000), nullable=False),
+    Column("ping_ms", Double),
+    Column("last_drop", JSON(none_as_null=True)),
+    Column("detail", String(2000), nullable=False),
+    Column("diagnosis", JSON, nullable=False),
+    Column("totals", JSON, nullable=False),
+    *_seen()[1:],
+    _gone(),
+    UniqueConstraint("agent_id", "address"),
+)
+
+forward = Table(
+    "forward",
+    metadata,
+    _id(),
+    _of("remote_host"),
+    # Where it listens; where it listens nowhere, the port there: what it is known again by.
+    Column("place", String(300), nullable=False),
+    Column("protocol", String(16), nullable=False),
+    Column("container", String(253), nullable=False),
+    Column("local", String(100), nullable=False),
+    Column("remote", String(300), nullable=False),
+    # The port of the place, to sort by.
+    Column("port", Integer, nullable=False),
+    Column("state", String(32), nullable=False, index=True),
+    Column("since", Double, nullable=False),
+    Column("connections", BigInteger, nullable=False),
+    Column("bytes_in", BigInteger),
+    Column("bytes_out", BigInteger),
+    Column("detail", String(2000), nullable=False),
+    *_seen()[1:],
+    _gone(),
+    UniqueConstraint("remote_host_id", "place", "protocol", "container"),
+)
+
+moment = Table(
+    "moment",
+    metadata,
+    _id(),
+    _of("remote_host"),
+    Column("at", Double, nullable=False),
+    Column("what", String(64), nullable=False),
+    Column("place", String(100), nullable=False),
+    Column("container", String(253), nullable=False),
+    Column("detail", String(2000), nullable=False),
+    Index(None, "remote_host_id", "at"),
 )
 
 run = Table(

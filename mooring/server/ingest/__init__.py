@@ -10,11 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
 from mooring.model.event import Changed, Entity, Operation, RunMoved, RunState
+from mooring.model.forward import Forwards
 from mooring.model.machine import Machine
 from mooring.model.report import Report, RunMark
 from mooring.server.db import agents, runs, timeline
 from mooring.server.db.tables import report, set_aside, subject
 from mooring.server.ingest.engines import store_engines
+from mooring.server.ingest.forwards import store_forwards
 from mooring.server.ingest.machine import store_machine
 from mooring.server.ingest.visit import Outcome, Visit
 from mooring.server.merge import Row, Values
@@ -40,6 +42,8 @@ async def ingest(
     visit = Visit(connection, sender, now, outcome)
     if isinstance(rep.body, Machine):
         counts = await store_machine(visit, rep.body)
+    elif isinstance(rep.body, Forwards):
+        counts = await store_forwards(visit, rep.body)
     else:
         counts = await store_engines(visit, rep.body)
     await _store_set_aside(visit, rep)
@@ -67,7 +71,7 @@ async def _store_set_aside(visit: Visit, rep: Report) -> None:
     rows = [
         {
             "id": new_id(),
-            "host_id": visit.host,
+            "host_id": visit.host or None,
             "agent_id": visit.agent["id"],
             "subject": rep.subject,
             "kind": item.kind,
@@ -80,8 +84,9 @@ async def _store_set_aside(visit: Visit, rep: Report) -> None:
     if rows:
         await visit.connection.execute(insert(set_aside), rows)
     if rows or before.rowcount:
+        whose = visit.host or visit.agent["id"]
         visit.outcome.events.append(
-            Changed(Entity.SET_ASIDE, Operation.CHANGED, visit.host, visit.network)
+            Changed(Entity.SET_ASIDE, Operation.CHANGED, whose, visit.network)
         )
     for item in rep.set_aside:
         visit.outcome.log("item_set_aside", kind=item.kind, item=item.item, reason=item.reason)

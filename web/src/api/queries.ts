@@ -125,6 +125,51 @@ export const timeline = (query: InNetwork) =>
     queryFn: ({ signal }) => ask(api.GET('/api/v1/timeline', { params: { query }, signal })),
   })
 
+/** Of a site: all, or an agent's; those that are forwarded, or that are no longer. */
+export interface RemoteHostFilter {
+  agent_id?: string
+  gone?: boolean
+}
+
+export const remoteHosts = (query: InNetwork & RemoteHostFilter) =>
+  queryOptions({
+    queryKey: ['remote-hosts', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/remote-hosts', { params: { query }, signal })),
+  })
+
+export const remoteHost = (id: string) =>
+  queryOptions({
+    queryKey: ['remote-host', { id }] as const,
+    queryFn: ({ signal }) =>
+      ask(api.GET('/api/v1/remote-hosts/{remote_host_id}', { params: { path: { remote_host_id: id } }, signal })),
+  })
+
+export interface ForwardFilter {
+  network_id?: string
+  ids?: string
+  remote_host_id?: string
+  state?: Shapes['Forward']['state']
+  protocol?: Shapes['Forward']['protocol']
+}
+
+export const forwards = (query: ListQuery & ForwardFilter) =>
+  queryOptions({
+    queryKey: ['forwards', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/forwards', { params: { query }, signal })),
+  })
+
+export const linkHistory = (id: string, query: ListQuery) =>
+  queryOptions({
+    queryKey: ['link-history', { id, ...query }] as const,
+    queryFn: ({ signal }) =>
+      ask(
+        api.GET('/api/v1/remote-hosts/{remote_host_id}/history', {
+          params: { path: { remote_host_id: id }, query },
+          signal,
+        }),
+      ),
+  })
+
 export const lookNow = (agent_id: string): Promise<Shapes['Run']> =>
   ask(api.POST('/api/v1/runs', { body: { agent_id } }))
 
@@ -135,3 +180,6 @@ export const renameHost = (id: string, name: string | null): Promise<Shapes['Hos
   ask(api.PATCH('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } }, body: { name } }))
 
 export const forgetHost = (id: string) => ask(api.DELETE('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } } }))
+
+export const forgetRemoteHost = (id: string) =>
+  ask(api.DELETE('/api/v1/remote-hosts/{remote_host_id}', { params: { path: { remote_host_id: id } } }))

@@ -39,6 +39,26 @@ test('a run concerns runs and never the hosts', () => {
   expect(affects(change('run'), ['map', { network_id: 'home' }])).toBe(false)
 })
 
+test('a remote host concerns the lists of them and of forwards, and its own page alone', () => {
+  expect(affects(change('remote_host'), ['remote-hosts', {}])).toBe(true)
+  expect(affects(change('remote_host'), ['remote-host', { id: 'a' }])).toBe(true)
+  expect(affects(change('remote_host'), ['remote-host', { id: 'b' }])).toBe(false)
+  expect(affects(change('remote_host'), ['link-history', { id: 'b' }])).toBe(false)
+  expect(affects(change('remote_host'), ['forwards', { network_id: 'home' }])).toBe(true)
+  expect(affects(change('remote_host'), ['forwards', { remote_host_id: 'b' }])).toBe(false)
+  expect(affects(change('remote_host'), ['hosts', {}])).toBe(false)
+})
+
+test('a forward concerns any remote host, since the event does not say whose it is', () => {
+  expect(affects(change('forward'), ['forwards', { remote_host_id: 'b' }])).toBe(true)
+  expect(affects(change('forward'), ['remote-host', { id: 'b' }])).toBe(true)
+})
+
+test('an agent that falls silent concerns the remote hosts that it reports', () => {
+  expect(affects(change('agent'), ['remote-hosts', {}])).toBe(true)
+  expect(affects(change('agent'), ['remote-host', { id: 'b' }])).toBe(true)
+})
+
 test('everything concerns the timeline', () => {
   for (const entity of ['host', 'run', 'key', 'something new']) {
     expect(affects(change(entity), ['timeline', { network_id: 'home' }])).toBe(true)

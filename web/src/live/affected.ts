@@ -35,6 +35,10 @@ const madeOf: Readonly<Record<string, readonly string[]>> = {
   keys: ['key'],
   session: ['user'],
   map: ['host', 'subnet', 'interface', 'agent'],
+  'remote-hosts': ['remote_host', 'forward', 'agent'],
+  'remote-host': ['remote_host', 'forward', 'agent'],
+  forwards: ['forward', 'remote_host', 'agent'],
+  'link-history': ['remote_host', 'forward'],
 }
 
 /** Nouns that a query asks for by id, and the entity that the id is of. */
@@ -43,6 +47,8 @@ const single: Readonly<Record<string, string>> = {
   host: 'host',
   agent: 'agent',
   run: 'run',
+  'remote-host': 'remote_host',
+  'link-history': 'remote_host',
 }
 
 /** Whether the answer to the query with this key may have changed. */
@@ -55,6 +61,7 @@ export function affects(change: Changed, key: Key): boolean {
   if (change.id === null) return true
   if (single[noun] === change.entity) return asked['id'] === change.id
   // A list that belongs to one host: news of another host is none of its concern.
-  if (change.entity === 'host' && asked['host_id']) return asked['host_id'] === change.id
+  const owner = asked[`${change.entity}_id`]
+  if (owner && (change.entity === 'host' || change.entity === 'remote_host')) return owner === change.id
   return true
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { duration, elapsedMs, relative } from './format'
+import { duration, elapsedMs, lasted, relative } from './format'
 
 const now = Date.parse('2026-11-21T12:00:00Z')
 const ago = (s: number) => relative(now - s * 1000, now)
@@ -14,6 +14,11 @@ test('an age is told in the coarsest words that are still true', () => {
 
 test('a clock that is ahead of ours does not see the future', () => {
   expect(ago(-30)).toBe('just now')
+})
+
+test('what has lasted is told as coarsely as an age', () => {
+  expect(lasted(now - 2000, now)).toBe('a moment')
+  expect(lasted(now - 3 * 3600_000, now)).toBe('3 hours')
 })
 
 test('a duration keeps two units at most', () => {

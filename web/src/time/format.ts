@@ -37,6 +37,12 @@ export function relative(at: string | number, now: number): string {
   return relativeFormat.format(-Math.floor(age / 86_400), 'day')
 }
 
+/** How long something has lasted, as coarse as `relative`: `a moment`, `40 seconds`, `3 days`. */
+export function lasted(since: string | number, now: number): string {
+  const said = relative(since, now)
+  return said === 'just now' ? 'a moment' : said.replace(/ ago$/, '')
+}
+
 /** `58 ms`, `1.4 sec`, `42 sec`, `3 min 5 sec`, `2 hr 10 min`, `4 days 3 hr`. */
 export function duration(of: number): string {
   const s = Math.max(0, of)

@@ -1,0 +1,144 @@
+"""A program's reporting, whatever it reports: a key that is not taken, work that it can't do."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog.testing
+
+from mooring.core import reporting
+from mooring.core.backoff import Backoff
+from mooring.core.outbox import Outbox
+from mooring.core.reporting import Reporter
+from mooring.core.uplink import Fault, Progress, ReportAnswer, Uplink, UplinkError, Work
+from mooring.model.report import Engines
+
+RUN = "01a1fc21-767b-7291-98a6-27af129db9ad"
+
+
+class Server(Uplink):
+    """The far edge: takes reports and answers polls as it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__("http://127.0.0.1:1", "key")
+        self.refuses = ""
+        """Why the key is not taken."""
+        self.work = Work([], [])
+        self.polls: list[dict[str, Any]] = []
+        self.taken: list[bytes] = []
+        self.said: list[tuple[str, Progress]] = []
+
+    def _door(self) -> None:
+        if self.refuses:
+            raise UplinkError("sending", self.refuses, Fault.KEY)
+
+    async def report(self, data: bytes) -> ReportAnswer:
+        self._door()
+        self.taken.append(data)
+        return ReportAnswer("stored")
+
+    async def poll(self, *given: Any, **more: Any) -> Work:
+        self.polls.append(more)
+        self._door()
+        if not more["leaving"]:
+            await asyncio.sleep(0.02)
+        work, self.work = self.work, Work([], [])
+        return work
+
+    async def progress(self, outbox: str, run: str, progress: Progress) -> None:
+        self._door()
+        self.said.append((run, progress))
+
+
+@pytest.fixture
+def logs() -> Iterator[list[Any]]:
+    with structlog.testing.capture_logs() as told:
+        yield told
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async with Server() as made:
+        yield made
+
+
+@pytest.fixture
+def reporter(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
+    monkeypatch.setattr(reporting, "KEY_AGAIN", 0.02)
+    backoff = Backoff(first=0.01, cap=0.02)
+    return Reporter(Outbox(tmp_path / "box"), server, ("forward",), "laptop", backoff)
+
+
+async def until(true: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+def shouts(logs: list[Any]) -> list[str]:
+    return [e["reason"].rpartition(": ")[2] for e in logs if e["event"] == "key_not_taken"]
+
+
+async def test_what_is_reported_is_delivered_and_heard_of(
+    server: Server, reporter: Reporter
+) -> None:
+    assert reporter.standing.last_heard is None
+    async with reporter:
+        await reporter.report("containers", Engines(()))
+        await until(lambda: server.taken)
+        await until(lambda: reporter.standing.waiting == 0)
+    assert reporter.standing.last_heard == pytest.approx(time.time(), abs=60)
+    assert server.polls[-1] == {"duties": ("forward",), "leaving": True}
+
+
+async def test_what_is_reported_last_is_delivered_before_the_goodbye(
+    server: Server, reporter: Reporter
+) -> None:
+    async with reporter:
+        await until(lambda: server.polls)
+        await reporter.report("containers", Engines(()))
+    assert len(server.taken) == 1
+    assert len(reporter.outbox) == 0
+
+
+async def test_a_key_that_is_not_taken_is_said_on_change_and_when_it_is_taken_all_goes_on(
+    server: Server, reporter: Reporter, logs: list[Any]
+) -> None:
+    server.refuses = "no such key"
+    async with reporter:
+        await reporter.report("containers", Engines(()))
+        await until(lambda: len(server.polls) > 3)
+        assert reporter.standing.fault == "no such key"
+        server.refuses = "it was revoked"
+        before = len(server.polls)
+        await until(lambda: len(server.polls) > before + 3)
+        server.refuses = ""
+        await until(lambda: server.taken)
+    assert shouts(logs) == ["no such key", "it was revoked"]
+    assert [e["event"] for e in logs].count("key_taken") == 1
+    assert reporter.standing.fault == ""
+
+
+async def test_a_key_that_is_still_not_taken_is_said_again_after_a_while(
+    server: Server, reporter: Reporter, logs: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "SHOUT_AGAIN", 0.0)
+    server.refuses = "no such key"
+    async with reporter:
+        await until(lambda: len(shouts(logs)) >= 2)
+
+
+async def test_a_program_that_can_not_look_says_so_of_a_run_that_it_is_asked_for(
+    server: Server, reporter: Reporter
+) -> None:
+    server.work = Work([RUN], [])
+    async with reporter:
+        await until(lambda: server.said)
+    [(run, progress)] = server.said
+    assert (run, progress.state) == (RUN, "failed")
+    assert progress.reason == "this program only reports, and looks at nothing"
