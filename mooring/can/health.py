@@ -6,70 +6,24 @@ The journal's nouns and the kernel's in; a ``Health`` out. Asks and mends nothin
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 
 from mooring.can import recover, wiring
 from mooring.can.recover import Condition
-from mooring.model.can import Endpoint, FoundRule, Link, Network
+from mooring.model.can import (
+    BusHealth,
+    Endpoint,
+    EndpointHealth,
+    Finding,
+    FoundRule,
+    Health,
+    Link,
+    Network,
+    Weight,
+)
 
 REPAIR = "run `mooring can repair`"
 _BUS_OFF = 3
 _STATES = ("active", "warning", "passive", "bus-off", "stopped", "sleeping")
-
-
-class Weight(StrEnum):
-    ERROR = "error"
-    """Frames do not get where they should."""
-    WARNING = "warning"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    weight: Weight
-    subject: str
-    what: str
-    remedy: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class EndpointHealth:
-    id: str
-    network: str
-    state: str
-    interface: str
-    """The host's end of its pair; empty when it is missing."""
-    access: str
-    received: int = 0
-    """Frames that went into the container, since its rules were made."""
-    sent: int = 0
-    """Frames that came out of it, to the bus."""
-    dropped: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BusHealth:
-    device: str
-    networks: tuple[str, ...]
-    present: bool
-    up: bool
-    physical: bool
-    state: str
-    """The controller's state; empty for a device without one."""
-    rules_wanted: int
-    rules_present: int
-    endpoints: tuple[EndpointHealth, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Health:
-    modules: Mapping[str, bool]
-    buses: tuple[BusHealth, ...] = ()
-    findings: tuple[Finding, ...] = field(default=())
-
-    @property
-    def well(self) -> bool:
-        return not any(one.weight is Weight.ERROR for one in self.findings)
 
 
 def check(

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from mooring.can import ask, health, recover
 from mooring.can.buses import sandbox_lives
-from mooring.can.health import Finding, Health, Weight
 from mooring.can.journal import Journal, boot_id
 from mooring.can.kernel import Kernel, modules
 from mooring.core.errors import MooringError
+from mooring.model.can import Finding, Health, Weight
 
 ANSWERS = 2.0
 """Seconds in which a driver that is well says that it is there."""

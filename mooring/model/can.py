@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -191,3 +192,95 @@ class Recovery:
     """What was mended: the device's name, an endpoint's id, a number of rules."""
     at: float
     """Seconds since the epoch."""
+
+
+class Weight(StrEnum):
+    ERROR = "error"
+    """Frames do not get where they should."""
+    WARNING = "warning"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    weight: Weight
+    subject: str
+    what: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointHealth:
+    id: str
+    network: str
+    state: str
+    interface: str
+    """The host's end of its pair; empty when it is missing."""
+    access: str
+    received: int = 0
+    """Frames that went into the container, since its rules were made."""
+    sent: int = 0
+    """Frames that came out of it, to the bus."""
+    dropped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BusHealth:
+    device: str
+    networks: tuple[str, ...]
+    present: bool
+    up: bool
+    physical: bool
+    state: str
+    """The controller's state; empty for a device without one."""
+    rules_wanted: int
+    rules_present: int
+    endpoints: tuple[EndpointHealth, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    modules: Mapping[str, bool]
+    buses: tuple[BusHealth, ...] = ()
+    findings: tuple[Finding, ...] = field(default=())
+
+    @property
+    def well(self) -> bool:
+        return not any(one.weight is Weight.ERROR for one in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """Docker's calls of one verb that ended in one way, since the driver's start."""
+
+    verb: str
+    ok: bool
+    count: int
+    seconds: float
+    """What they took together."""
+
+
+@dataclass(frozen=True, slots=True)
+class DriverTotals:
+    """What the driver has counted since its start."""
+
+    since: float
+    """Seconds since the epoch."""
+    calls: tuple[Calls, ...] = ()
+    recoveries: tuple[tuple[str, int], ...] = ()
+    """By what was recovered."""
+
+
+MAX_REPORTED_RECOVERIES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class CanWiring:
+    """Every CAN bus of one machine: the body of a can report."""
+
+    driver: str
+    """The driver's version; empty while it does not answer."""
+    health: Health
+    totals: DriverTotals | None = None
+    """None while the driver does not answer."""
+    recoveries: tuple[Recovery, ...] = ()
+    """The last of them, oldest first; at most ``MAX_REPORTED_RECOVERIES``."""

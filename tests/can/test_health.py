@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 from mooring.can import health, recover
-from mooring.can.health import Health
-from mooring.model.can import FoundRule
+from mooring.model.can import FoundRule, Health
 from tests.can.fakes import HOST
 from tests.can.plugin import Plugin
 
