@@ -16,6 +16,8 @@ class Entity(StrEnum):
     AGENT = "agent"
     REMOTE_HOST = "remote_host"
     FORWARD = "forward"
+    CAN_DRIVER = "can_driver"
+    CAN_BUS = "can_bus"
     RUN = "run"
     REPORT = "report"
     SET_ASIDE = "set_aside"

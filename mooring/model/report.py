@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from mooring.model.can import CanWiring
 from mooring.model.container import Engine
 from mooring.model.forward import Forwards
 from mooring.model.machine import Machine
@@ -34,7 +35,7 @@ class Engines:
     engines: tuple[Engine, ...]
 
 
-Body: TypeAlias = Machine | Engines | Forwards
+Body: TypeAlias = Machine | Engines | Forwards | CanWiring
 """What a report says: all that is known of its subject."""
 
 
@@ -43,7 +44,7 @@ class SetAside:
     """One item of a report that could not be stored, and why; it costs nothing else."""
 
     kind: str
-    """interface, address, subnet, route, neighbour, container, network, forward, …"""
+    """interface, address, subnet, route, neighbour, container, network, forward, bus, …"""
     item: str
     """The item as it came, shortened."""
     reason: str
@@ -58,7 +59,7 @@ class Report:
     """
 
     subject: str
-    """``machine``, ``containers`` or ``forwards``."""
+    """``machine``, ``containers``, ``forwards`` or ``can``."""
     outbox: str
     number: int
     taken_at: float

@@ -11,8 +11,9 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
-from mooring.model import wire_forward
+from mooring.model import wire_can, wire_forward
 from mooring.model import wire_shapes as on_wire
+from mooring.model.can import CanWiring
 from mooring.model.container import (
     Attachment,
     Container,
@@ -32,7 +33,7 @@ from mooring.model.net import (
     Subnet,
 )
 from mooring.model.report import VERSION, Body, Engines, Report, RunMark, SetAside
-from mooring.model.wire_reader import SHOWN, Reader, Unfit, cut, moment, read
+from mooring.model.wire_reader import SHOWN, Reader, Unfit, cut, keepable, moment, read
 
 MAX_ENGINES = 20
 
@@ -45,6 +46,7 @@ _KINDS: dict[type[Body], str] = {
     Machine: "machine",
     Engines: "containers",
     Forwards: "forwards",
+    CanWiring: "can",
 }
 """What the body of a report is called in it."""
 
@@ -114,8 +116,10 @@ def decode(data: bytes) -> Report:
             body = reader.machine(read(head.machine, on_wire.Machine))
         elif "containers" in bodies:
             body = reader.engines(read(head.containers, on_wire.Engines))
-        else:
+        elif "forwards" in bodies:
             body = wire_forward.forwards(reader, read(head.forwards, on_wire.Forwards))
+        else:
+            body = wire_can.wiring(reader, head.can)
     except (msgspec.ValidationError, Unfit) as error:
         raise Unreadable(f"the report does not fit its shape: {error}") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
@@ -217,8 +221,7 @@ _HOSTNAME = msgspec.json.Decoder(Annotated[str, Meta(max_length=253)])
 
 def _hostname(raw: Raw) -> str:
     name: str = _HOSTNAME.decode(raw)
-    if "\0" in name:
-        raise Unfit("it holds a NUL character, which not every database can keep")
+    keepable(name)
     return name
 
 

@@ -22,7 +22,7 @@ from mooring.model.forward import (
     Spread,
     Totals,
 )
-from mooring.model.wire_reader import Reader, Unfit, cut, moment, read
+from mooring.model.wire_reader import Reader, Unfit, cut, keepable, moment, read
 
 MAX_REMOTES = 200
 MAX_OUTAGES = 100
@@ -108,8 +108,7 @@ _OUTAGES = msgspec.json.Decoder(tuple[on_wire.Word, on_wire.Whole])
 
 def _outage(raw: Raw) -> tuple[str, int]:
     pattern, count = _OUTAGES.decode(raw)
-    if "\0" in pattern:
-        raise Unfit("it holds a NUL character, which not every database can keep")
+    keepable(pattern)
     return pattern, count
 
 

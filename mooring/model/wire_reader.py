@@ -102,6 +102,12 @@ class Reader:
         return self.each(kind, raws, once)
 
 
+def keepable(*texts: str) -> None:
+    """Raises ``Unfit`` for what not every database can keep."""
+    if any("\0" in text for text in texts):
+        raise Unfit("it holds a NUL character, which not every database can keep")
+
+
 def moment(at: float) -> float:
     """A clock that is far out costs no report: its times are brought to the nearest sensible."""
     return min(max(at, 0.0), LAST_MOMENT)

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Raw, Struct
 
+from mooring.model.can import Recovered, Weight
 from mooring.model.container import EngineKind, EngineState
 from mooring.model.forward import ForwardState, LinkState, Pattern
 from mooring.model.net import InterfaceKind, InterfaceState, NeighbourState, SubnetKind
@@ -27,6 +28,8 @@ LAST_MOMENT = 1e11
 Moment = Annotated[float, Meta(ge=0, le=LAST_MOMENT)]
 Span = Annotated[float, Meta(ge=0, le=1e15)]
 """Seconds or milliseconds that something took."""
+Key = Annotated[str, Meta(min_length=1, max_length=128)]
+"""An id that Docker gave."""
 Items = list[Raw]
 
 
@@ -57,6 +60,7 @@ class Report(Struct):
     machine: Raw = Raw()
     containers: Raw = Raw()
     forwards: Raw = Raw()
+    can: Raw = Raw()
 
 
 class Machine(Struct):
@@ -254,3 +258,66 @@ class Happened(Struct):
     place: Place = ""
     container: Annotated[str, Meta(max_length=253)] = ""
     detail: str = ""
+
+
+class CanWiring(Struct):
+    driver: str
+    health: Raw
+    totals: Raw = Raw(b"null")
+    recoveries: Items = []
+
+
+class Health(Struct):
+    modules: Annotated[dict[Word, bool], Meta(max_length=100)]
+    buses: Items
+    findings: Items = []
+
+
+class Bus(Struct):
+    device: Name
+    networks: Annotated[list[Key], Meta(max_length=1000)]
+    present: bool
+    up: bool
+    physical: bool
+    state: Word
+    rules_wanted: Count
+    rules_present: Count
+    endpoints: Items = []
+
+
+class Endpoint(Struct):
+    id: Key
+    network: Annotated[str, Meta(max_length=128)]
+    state: Word
+    interface: Annotated[str, Meta(max_length=253)]
+    access: Word
+    received: Whole = 0
+    sent: Whole = 0
+    dropped: Whole = 0
+
+
+class Finding(Struct):
+    weight: Weight
+    subject: str
+    what: str
+    remedy: str = ""
+
+
+class DriverTotals(Struct):
+    since: float
+    calls: Items = []
+    recoveries: Items = []
+
+
+class Calls(Struct):
+    verb: Annotated[str, Meta(min_length=1, max_length=64)]
+    ok: bool
+    count: Whole
+    seconds: Span
+
+
+class Recovery(Struct):
+    kind: Recovered
+    device: Annotated[str, Meta(max_length=253)]
+    subject: str
+    at: float

@@ -14,6 +14,7 @@ from mooring.core.tasks import Tasks
 from mooring.server.api import (
     agents,
     bounds,
+    can,
     description,
     events,
     forwards,
@@ -45,6 +46,7 @@ NOUNS = (
     hosts,
     agents,
     forwards,
+    can,
     runs,
     reports,
     timeline,

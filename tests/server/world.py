@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Table, func, select, true
 
 from mooring.core.ids import new_id
 from mooring.model import wire
+from mooring.model.can import CanWiring
 from mooring.model.container import (
     Container,
     Engine,
@@ -46,6 +47,7 @@ SUBJECTS: dict[type[Body], str] = {
     Machine: "machine",
     Engines: "containers",
     Forwards: "forwards",
+    CanWiring: "can",
 }
 PODMAN = "unix:///run/podman/podman.sock"
 

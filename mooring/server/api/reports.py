@@ -10,8 +10,9 @@ import structlog
 from fastapi import APIRouter, Query, Request
 
 from mooring.model import wire
+from mooring.model.can import CanWiring
 from mooring.model.forward import Forwards
-from mooring.model.report import MAX_BYTES
+from mooring.model.report import MAX_BYTES, Body
 from mooring.model.report import Report as ReportNoun
 from mooring.server.api.agents import known_agent
 from mooring.server.api.door import AgentKey, Reading, TheAsk, TheState, Viewer, paged
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/reports", tags=["reports"])
 
 AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
+
+_DUTIES: dict[type[Body], str] = {Forwards: "forward", CanWiring: "can"}
+"""Whoever reports these does so by this duty; anything else is of discovery."""
 
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}
 
@@ -53,7 +57,7 @@ async def take_report(request: Request, state: TheState, who: AgentKey) -> Repor
     now = state.clock()
     async with state.database.write() as connection:
         # An agent's first report may come before its first poll, which says what it does.
-        duty = "forward" if isinstance(report.body, Forwards) else "discovery"
+        duty = _DUTIES.get(type(report.body), "discovery")
         sender, told = await known_agent(connection, who, report.outbox, _name(report), now, [duty])
         await timeline.write(connection, told, now)
         outcome = await ingest(connection, sender, report, len(data), now)

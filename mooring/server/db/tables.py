@@ -310,6 +310,61 @@ moment = Table(
     Index(None, "remote_host_id", "at"),
 )
 
+can_driver = Table(
+    "can_driver",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    Column("agent_id", ForeignKey("agent.id", ondelete="CASCADE"), nullable=False, unique=True),
+    # "" while it does not answer.
+    Column("version", String(2000), nullable=False),
+    Column("modules", JSON, nullable=False),
+    # What is found to be wrong with no bus in particular.
+    Column("findings", JSON, nullable=False),
+    Column("totals", JSON(none_as_null=True)),
+    *_seen()[1:],
+)
+
+can_bus = Table(
+    "can_bus",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    _of("agent"),
+    Column("device", String(253), nullable=False),
+    # The ids of Docker's networks.
+    Column("networks", JSON, nullable=False),
+    Column("present", Boolean, nullable=False),
+    Column("up", Boolean, nullable=False),
+    Column("physical", Boolean, nullable=False),
+    Column("state", String(64), nullable=False),
+    Column("condition", String(16), nullable=False),
+    Column("rules_wanted", BigInteger, nullable=False),
+    Column("rules_present", BigInteger, nullable=False),
+    Column("findings", JSON, nullable=False),
+    Column("endpoints", JSON, nullable=False),
+    # Of all endpoints that the bus ever had: these grow only.
+    Column("received", BigInteger, nullable=False),
+    Column("sent", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    *_seen()[1:],
+    _gone(),
+    UniqueConstraint("agent_id", "device"),
+)
+
+can_recovery = Table(
+    "can_recovery",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    _of("agent"),
+    Column("at", Double, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("device", String(253), nullable=False),
+    Column("subject", String(2000), nullable=False),
+    Index(None, "agent_id", "at"),
+)
+
 run = Table(
     "run",
     metadata,

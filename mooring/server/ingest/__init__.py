@@ -9,12 +9,14 @@ from sqlalchemy import delete, insert, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
+from mooring.model.can import CanWiring
 from mooring.model.event import Changed, Entity, Operation, RunMoved, RunState
 from mooring.model.forward import Forwards
 from mooring.model.machine import Machine
 from mooring.model.report import Report, RunMark
 from mooring.server.db import agents, runs, timeline
 from mooring.server.db.tables import report, set_aside, subject
+from mooring.server.ingest.can import store_wiring
 from mooring.server.ingest.engines import store_engines
 from mooring.server.ingest.forwards import store_forwards
 from mooring.server.ingest.machine import store_machine
@@ -44,6 +46,8 @@ async def ingest(
         counts = await store_machine(visit, rep.body)
     elif isinstance(rep.body, Forwards):
         counts = await store_forwards(visit, rep.body)
+    elif isinstance(rep.body, CanWiring):
+        counts = await store_wiring(visit, rep.body)
     else:
         counts = await store_engines(visit, rep.body)
     await _store_set_aside(visit, rep)

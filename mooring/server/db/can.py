@@ -1,0 +1,148 @@
+"""CAN buses, the drivers that wire them and their recoveries, as they are listed."""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, select
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
+from mooring.server.db.tables import agent, can_bus, can_driver, can_recovery
+from mooring.server.merge import Row
+
+_BUSES = Listing(
+    can_bus,
+    {
+        "device": folded(can_bus.c.device),
+        "condition": can_bus.c.condition,
+        "state": can_bus.c.state,
+        "received": can_bus.c.received,
+        "sent": can_bus.c.sent,
+        "dropped": can_bus.c.dropped,
+        "first_seen": can_bus.c.first_seen,
+        "last_seen": can_bus.c.last_seen,
+    },
+    "device",
+)
+
+_DRIVERS = Listing(
+    can_driver,
+    {
+        "version": folded(can_driver.c.version),
+        "first_seen": can_driver.c.first_seen,
+        "last_seen": can_driver.c.last_seen,
+    },
+    "first_seen",
+    (can_driver.c.version,),
+)
+
+_RECOVERIES = Listing(
+    can_recovery,
+    {"at": can_recovery.c.at, "kind": can_recovery.c.kind},
+    "-at",
+    (can_recovery.c.kind, can_recovery.c.device, can_recovery.c.subject),
+)
+
+
+async def buses(
+    connection: AsyncConnection,
+    ask: Ask,
+    *,
+    network_id: str | None = None,
+    agent_id: str | None = None,
+    host_id: str | None = None,
+    condition: str | None = None,
+    gone: bool | None = None,
+) -> Paged:
+    """Buses, each with its agent. Words are looked for in the agent's name too."""
+    columns = {"network_id": network_id, "agent_id": agent_id, "condition": condition}
+    where: list[ColumnElement[bool]] = [
+        can_bus.c[name] == value for name, value in columns.items() if value
+    ]
+    if host_id:
+        where.append(can_bus.c.agent_id.in_(select(agent.c.id).where(agent.c.host_id == host_id)))
+    if gone is not None:
+        where.append(can_bus.c.gone_at.is_not(None) == gone)
+    for word in (ask.q or "").split():
+        named = select(agent.c.id).where(agent.c.name.icontains(word, autoescape=True))
+        where.append(
+            can_bus.c.device.icontains(word, autoescape=True)
+            | can_bus.c.condition.icontains(word, autoescape=True)
+            | can_bus.c.state.icontains(word, autoescape=True)
+            | can_bus.c.agent_id.in_(named)
+        )
+    paged = await fetch(connection, _BUSES, ask, *where)
+    return Paged(await _with_agent(connection, paged.rows), paged.next, paged.total)
+
+
+async def bus_by_id(connection: AsyncConnection, bus_id: str) -> Row | None:
+    query = select(can_bus).where(can_bus.c.id == bus_id)
+    row = (await connection.execute(query)).mappings().first()
+    return (await _with_agent(connection, [dict(row)]))[0] if row else None
+
+
+async def of_agent(connection: AsyncConnection, agent_id: str) -> list[Row]:
+    query = select(can_bus).where(can_bus.c.agent_id == agent_id)
+    return [dict(row) for row in (await connection.execute(query)).mappings()]
+
+
+async def drivers(
+    connection: AsyncConnection,
+    ask: Ask,
+    *,
+    network_id: str | None = None,
+    agent_id: str | None = None,
+) -> Paged:
+    columns = {"network_id": network_id, "agent_id": agent_id}
+    where: list[ColumnElement[bool]] = [
+        can_driver.c[name] == value for name, value in columns.items() if value
+    ]
+    paged = await fetch(connection, _DRIVERS, ask, *where)
+    return Paged(await _with_agent(connection, paged.rows), paged.next, paged.total)
+
+
+async def driver_by_id(connection: AsyncConnection, driver_id: str) -> Row | None:
+    query = select(can_driver).where(can_driver.c.id == driver_id)
+    row = (await connection.execute(query)).mappings().first()
+    return (await _with_agent(connection, [dict(row)]))[0] if row else None
+
+
+async def recoveries(
+    connection: AsyncConnection,
+    ask: Ask,
+    *,
+    network_id: str | None = None,
+    agent_id: str | None = None,
+    can_bus_id: str | None = None,
+) -> Paged:
+    """Recoveries, newest first, each with the bus that it was on, where that is known."""
+    columns = {"network_id": network_id, "agent_id": agent_id}
+    where: list[ColumnElement[bool]] = [
+        can_recovery.c[name] == value for name, value in columns.items() if value
+    ]
+    if can_bus_id:
+        its = select(can_bus.c.id).where(
+            can_bus.c.id == can_bus_id,
+            can_bus.c.agent_id == can_recovery.c.agent_id,
+            can_bus.c.device == can_recovery.c.device,
+        )
+        where.append(its.exists())
+    paged = await fetch(connection, _RECOVERIES, ask, *where)
+    query = select(can_bus.c.agent_id, can_bus.c.device, can_bus.c.id).where(
+        can_bus.c.agent_id.in_({row["agent_id"] for row in paged.rows})
+    )
+    known = {(whose, device): bus for whose, device, bus in await connection.execute(query)}
+    rows = await _with_agent(connection, paged.rows)
+    found: list[Row] = [{**r, "can_bus_id": known.get((r["agent_id"], r["device"]))} for r in rows]
+    return Paged(found, paged.next, paged.total)
+
+
+async def _with_agent(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
+    query = select(
+        agent.c.id,
+        agent.c.name.label("agent_name"),
+        agent.c.online.label("agent_online"),
+        agent.c.last_seen.label("agent_last_seen"),
+        agent.c.host_id,
+    ).where(agent.c.id.in_({row["agent_id"] for row in rows}))
+    known = {row.pop("id"): row for row in map(dict, (await connection.execute(query)).mappings())}
+    return [{**row, **known[row["agent_id"]]} for row in rows]
