@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from mooring.can import names, recover, wiring
 from mooring.can.kernel import CanKernel, KernelError, by_name
+from mooring.can.turns import give_way
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.model.can import Endpoint, IfDown, Link, Network, NetworkOptions, Settings
@@ -28,6 +29,11 @@ class Ready:
     made: bool = False
 
 
+def is_hardware(name: str, physical: bool | None) -> bool:
+    """Whether a device that is not there is waited for, and not made."""
+    return names.looks_like_hardware(name) if physical is None else physical
+
+
 def ready_device(
     kernel: CanKernel,
     options: NetworkOptions,
@@ -40,7 +46,7 @@ def ready_device(
     """The bus's interface, up: the one that is there, or a vcan made for it.
 
     ``physical`` says whether it has been hardware; None leaves that to its name. Hardware that is
-    not there is waited for, and never replaced.
+    not there is never replaced.
 
     Raises:
         MooringError: it is not there and is not to be made, is no CAN, or is set otherwise.
@@ -50,6 +56,7 @@ def ready_device(
     link = by_name(kernel.links().values(), name)
     if link is None and (names.looks_like_hardware(name) if physical is None else physical):
         log.info("waiting for a CAN device", device=name, seconds=options.wait)
+        give_way()
         if not kernel.wait_for(name, options.wait):
             raise MooringError(
                 attempted,

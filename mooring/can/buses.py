@@ -18,12 +18,16 @@ from pathlib import Path
 
 from mooring.can import bus, names, recover
 from mooring.can.journal import Journal
-from mooring.can.kernel import CanKernel
+from mooring.can.kernel import CanKernel, by_name
 from mooring.can.recover import Condition
+from mooring.can.turns import give_way
+from mooring.can.turns import give_way
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
-from mooring.model.can import Endpoint, Link, Network, Recovered, Recovery
+from mooring.model.can import Endpoint, Link, Network, NetworkOptions, Recovered, Recovery
 
+SHORT = 0.5
+"""Seconds for which a bus is held where nothing is waited for."""
 LOCK = 60.0
 """Seconds to wait for a bus that another call holds: Docker itself would wait for ever."""
 REMEMBERED = 200
@@ -54,6 +58,24 @@ class Buses:
         self._lives = lives or sandbox_lives
         self._locks: dict[str, threading.RLock] = {}
         self._guard = threading.Lock()
+
+    def await_device(
+        self, options: NetworkOptions, physical: bool | None, *, alone: bool = False
+    ) -> None:
+        """Wait for hardware that is not there yet, as long as its network allows.
+
+        Before its bus is held: nobody else waits for it then but who needs it, or, ``alone``, whose
+        turn is later.
+        """
+        if not bus.is_hardware(options.device, physical):
+            return
+        with self.open() as kernel:
+            if by_name(kernel.links().values(), options.device) is not None:
+                return
+            self.log.info("waiting for a CAN device", device=options.device, seconds=options.wait)
+            if not alone:
+                give_way()
+            kernel.wait_for(options.device, options.wait)
 
     def device(self, kernel: CanKernel, network: Network, undo: ExitStack, *, make: bool) -> Link:
         ready = bus.ready_device(
@@ -219,7 +241,7 @@ class Buses:
     def held(self, device: str) -> Iterator[None]:
         with self._guard:
             lock = self._locks.setdefault(device, threading.RLock())
-        if not lock.acquire(timeout=LOCK):
+        if not lock.acquire(timeout=SHORT) and not _acquired_later(lock):
             raise MooringError(
                 f"waiting for the bus {device}", f"another call has held it for {LOCK:g} s",
                 "see the log of mooring-can for that call",
@@ -263,3 +285,9 @@ def sandbox_lives(path: str) -> bool:
         return os.stat(path).st_dev != os.stat(Path(path).parent).st_dev  # noqa: PTH116
     except OSError:
         return False
+
+
+def _acquired_later(lock: threading.RLock) -> bool:
+    """Whether it came free in time; calls of other buses begin meanwhile."""
+    give_way()
+    return lock.acquire(timeout=LOCK)

@@ -18,7 +18,7 @@ from mooring.can import bus, names, options, protocol, recover
 from mooring.can.buses import Buses
 from mooring.can.journal import Journal
 from mooring.can.kernel import CanKernel, by_name
-from mooring.can.protocol import BadCall, Call, Joined
+from mooring.can.protocol import Call, Joined
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.model.can import (
@@ -117,6 +117,7 @@ class Driver:
         given = call.options.get(options.GENERIC)
         asked = options.network_options(given if isinstance(given, Mapping) else {})
         self._check_addresses(call)
+        self.buses.await_device(asked, None)
         with (
             self.buses.held(asked.device),
             self.buses.open() as kernel,
@@ -228,8 +229,6 @@ class Driver:
         return {"Value": told}
 
     def _join(self, call: Call) -> Mapping[str, object]:
-        if call.empty:
-            call = self._lost()
         with (
             self._bus_of(call) as network,
             self.buses.open() as kernel,
@@ -251,22 +250,6 @@ class Driver:
         self.log.info("joined", endpoint=endpoint.id[:12], device=network.device)
         prefix = endpoint.options.peer or network.options.peer
         return protocol.joined(Joined(source, prefix, endpoint.options.ifname))
-
-    def _lost(self) -> Call:
-        """The Join that Docker repeats without its body, if there is no doubt which it is."""
-        open_ = [
-            one for one in self.journal.endpoints.values() if one.state is EndpointState.JOINING
-        ]
-        if len(open_) != 1:
-            raise BadCall(
-                400,
-                "Join",
-                f"the body is empty, and {len(open_)} calls are open that it could repeat",
-                "start the container again",
-            )
-        (one,) = open_
-        self.log.warning("a call without its body taken as the one that is open", endpoint=one.id)
-        return Call("Join", one.network, one.id, one.sandbox)
 
     def _joining(self, call: Call, known: Endpoint | None) -> Endpoint:
         """The endpoint as it is while it joins; made again if it is not known."""
@@ -319,6 +302,8 @@ class Driver:
         """The call's network, with its bus held."""
         network = self.journal.networks.get(call.network)
         if network is not None:
+            # A Join keeps its turn: of two that are lost nobody could tell which is which.
+            self.buses.await_device(network.options, network.physical, alone=call.verb == "Join")
             with self.buses.held(network.device):
                 network = self.journal.networks.get(call.network)
                 if network is not None:

@@ -42,8 +42,6 @@ class Call:
     options: Mapping[str, object] = field(default_factory=dict)
     addressed: bool = False
     """Docker gives addresses: the network was made without ``--ipam-driver null``."""
-    empty: bool = False
-    """The body was empty, as Docker sends it when a connection was lost and it calls again."""
 
 
 class _IpamData(msgspec.Struct):
@@ -82,7 +80,10 @@ VERBS: Mapping[str, frozenset[str]] = {
 }
 """Each verb with the ids that it must name; the last two are not Docker's but our commands'."""
 
-_JOIN = "NetworkDriver.Join"
+
+def names_something(path: str) -> bool:
+    """Whether it is the path of a verb that is about a network, and so has a body."""
+    return bool(VERBS.get(path.removeprefix("/")))
 
 
 def parse(path: str, body: bytes) -> Call:
@@ -99,8 +100,6 @@ def parse(path: str, body: bytes) -> Call:
     if not body.strip():
         if not needed:
             return Call(verb)
-        if name == _JOIN:
-            return Call(verb, empty=True)
         raise BadCall(400, verb, "the body is empty", "repeat the command")
     try:
         told = msgspec.json.decode(body, type=_Body)

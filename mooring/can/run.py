@@ -15,6 +15,8 @@ from mooring.can.journal import Journal, boot_id
 from mooring.can.kernel import Kernel, link_events, until_news
 from mooring.can.protocol import Call
 from mooring.can.serve import listening, serve
+from mooring.can.unanswered import Unanswered
+from mooring.can.unanswered import Unanswered
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.core.places import make_folder, only_one
@@ -50,13 +52,15 @@ def run(config: Config, log: Lines) -> None:
             recover=config.recover,
             strict_ipam=config.strict_ipam,
         )
+        unanswered = Unanswered(config.state / "calls", driver.journal.boot, log)
+        unanswered = Unanswered(config.state / "calls", driver.journal.boot, log)
         with listening(config.socket, log) as listener:
             if config.recover:
                 watch = partial(_watch, driver, log)
                 threading.Thread(target=watch, name="watch", daemon=True).start()
                 # Beside the first calls, which wait for the bus that they need and no other.
                 threading.Thread(target=_mend, args=(driver, log), name="mend", daemon=True).start()
-            serve(listener, driver.answer, log)
+            serve(listener, driver.answer, unanswered, log)
 
 
 def mend_alone(state: Path, log: Lines) -> Mapping[str, Any]:

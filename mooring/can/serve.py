@@ -16,12 +16,14 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
 from mooring.can import protocol
 from mooring.can.protocol import BadCall, Call
+from mooring.can.turns import Turn, give_way, taken
+from mooring.can.unanswered import Unanswered
 from mooring.core.errors import MooringError, why_os
 from mooring.core.lines import Lines
 
@@ -31,6 +33,8 @@ BACKLOG = 512
 """Connections that wait: more than the containers of a machine that all start at once."""
 PATIENCE = 10.0
 """Seconds that a client may take to say what it wants."""
+SPEECHLESS = 0.2
+"""Seconds after which a client that has said nothing holds up nobody else."""
 FINISH = 10.0
 """Seconds that calls may take to their end once a signal has come."""
 _MAX_LINE = 1 << 14
@@ -39,7 +43,7 @@ _MOST_DRAINED = 16 << 20
 _LISTEN_FD = 3
 
 
-def serve(listener: socket.socket, answer: Answer, log: Lines) -> None:
+def serve(listener: socket.socket, answer: Answer, unanswered: Unanswered, log: Lines) -> None:
     """Answer calls until SIGTERM or Ctrl-C; then finish those that have begun."""
     wake_read, wake_write = os.pipe()
     os.set_blocking(wake_write, False)
@@ -49,16 +53,24 @@ def serve(listener: socket.socket, answer: Answer, log: Lines) -> None:
         signal.signal(number, lambda *_: None)
     running: set[threading.Thread] = set()
     listener.setblocking(False)
+    turn: Turn | None = None
     while True:
-        ready, _, _ = select.select([listener.fileno(), wake_read], [], [])
+        waited_for = listener if turn is None else turn
+        ready, _, _ = select.select([waited_for, wake_read], [], [])
         if wake_read in ready:
             break
+        if turn is not None:
+            turn.close()
+            turn = None
+            continue
         with suppress(BlockingIOError, ConnectionError):
             connection, _ = listener.accept()
+            turn = Turn()
             running = {one for one in running if one.is_alive()}
             thread = threading.Thread(
-                target=_converse, args=(connection, answer, log), name="call", daemon=True
-            )
+                target=_take_turn, args=(turn, connection, answer, unanswered, log), name="call",
+                daemon=True,
+            )  # fmt: skip
             running.add(thread)
             thread.start()
     log.info("stopping", calls=sum(one.is_alive() for one in running))
@@ -68,18 +80,40 @@ def serve(listener: socket.socket, answer: Answer, log: Lines) -> None:
         one.join(max(0.0, deadline - time.monotonic()))
 
 
-def _converse(connection: socket.socket, answer: Answer, log: Lines) -> None:
-    """One request: read, answered, closed."""
+def _take_turn(
+    turn: Turn, connection: socket.socket, answer: Answer, unanswered: Unanswered, log: Lines
+) -> None:
+    with taken(turn):
+        if not select.select([connection], [], [], SPEECHLESS)[0]:
+            give_way()
+        _converse(connection, answer, unanswered, log)
+
+
+def _converse(
+    connection: socket.socket, answer: Answer, unanswered: Unanswered, log: Lines
+) -> None:
+    """One request: read, kept until it is answered, closed."""
     connection.setblocking(True)
     connection.settimeout(PATIENCE)
-    with connection, connection.makefile("rb") as stream, suppress(OSError):
+    with (
+        connection,
+        connection.makefile("rb") as stream,
+        suppress(OSError),
+        ExitStack() as until_answered,
+    ):
         began = time.monotonic()
         path = ""
         try:
             path, length = _head(stream)
             if not path:
                 return
-            status, told = 200, answer(_call(stream, path, length))
+            body = _body(stream, path, length)
+            if protocol.names_something(path):
+                body = until_answered.enter_context(unanswered.kept(path, body))
+            else:
+                # Nothing of it can be lost.
+                give_way()
+            status, told = 200, answer(protocol.parse(path, body))
         except BadCall as error:
             status, told = error.status, protocol.failed(error)
         except MooringError as error:
@@ -98,6 +132,7 @@ def _converse(connection: socket.socket, answer: Answer, log: Lines) -> None:
         else:
             log.debug("call answered", call=path, ms=elapsed)
         connection.sendall(_response(status, protocol.encode(told)))
+        until_answered.close()
         if status != 200:
             _drain(connection)
 
@@ -137,13 +172,13 @@ def _head(stream: BinaryIO) -> tuple[str, int]:
     return path, int(length[:12])
 
 
-def _call(stream: BinaryIO, path: str, length: int) -> Call:
+def _body(stream: BinaryIO, path: str, length: int) -> bytes:
     if length > protocol.MAX_BODY:
         raise BadCall(413, path, f"the body is over {protocol.MAX_BODY} bytes")
     body = stream.read(length)
     if len(body) < length:
         raise BadCall(400, path, "the body ended early")
-    return protocol.parse(path, body)
+    return body
 
 
 def _drain(connection: socket.socket) -> None:

@@ -15,10 +15,9 @@ import pytest
 from mooring.can import filters, names, recover
 from mooring.can.kernel import KernelError
 from mooring.can.options import BadOption
-from mooring.can.protocol import BadCall
 from mooring.core.errors import MooringError
 from mooring.model.can import Endpoint, EndpointState, Recovered, Rule
-from tests.can.fakes import HOST, Crash
+from tests.can.fakes import HOST
 from tests.can.plugin import Container, Plugin
 
 ECHO, FD = 1, 8
@@ -380,38 +379,6 @@ def test_an_interface_of_somebody_else_with_our_names_is_named_in_the_error(plug
         plugin.world.add(name, "vxcan")
     with pytest.raises(MooringError, match="vydeadbeef00111 is there already"):
         plugin.call("CreateEndpoint", network=bus, endpoint="deadbeef00" + "1" * 54)
-
-
-# --- a call that comes without its body
-
-
-def test_a_join_without_a_body_repeats_the_one_that_is_open(plugin: Plugin) -> None:
-    container = plugin.endpoint(plugin.network())
-    plugin.world.refuse = lambda name: 0
-    calls = plugin.world.calls
-    container.join()
-    whole = plugin.world.calls - calls
-    plugin.call("Leave", network=container.network, endpoint=container.endpoint)
-    plugin.world.crash_at = plugin.world.calls + whole - 1
-    with pytest.raises(Crash):
-        container.join()
-    plugin.world.crash_at = None
-    plugin.restart()
-    container.answer = plugin.call("Join", empty=True)
-    container.enter()
-    assert plugin.world.hears(container.end.index) == [bus_index(plugin)]
-
-
-def test_a_join_without_a_body_is_refused_when_it_could_be_several(plugin: Plugin) -> None:
-    bus = plugin.network()
-    with pytest.raises(BadCall, match="0 calls are open"):
-        plugin.call("Join", empty=True)
-    for _ in range(2):
-        container = plugin.endpoint(bus)
-        known = plugin.journal.endpoints[container.endpoint]
-        plugin.journal.put_endpoint(replace(known, state=EndpointState.JOINING))
-    with pytest.raises(BadCall, match="2 calls are open"):
-        plugin.call("Join", empty=True)
 
 
 # --- reboots and other changes

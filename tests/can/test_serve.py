@@ -20,6 +20,7 @@ import pytest
 from mooring.can import protocol
 from mooring.can.protocol import Call
 from mooring.can.serve import _converse, listening
+from mooring.can.unanswered import Unanswered
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 
@@ -30,7 +31,8 @@ def say(answer: Any, request: bytes) -> tuple[int, dict[str, Any]]:
     """What comes back for these bytes on a connection."""
     ours, theirs = socket.socketpair()
     log = Lines("error", stream=io.StringIO())
-    thread = threading.Thread(target=_converse, args=(theirs, answer, log))
+    unanswered = Unanswered(Path("/nowhere"), "this boot", log)
+    thread = threading.Thread(target=_converse, args=(theirs, answer, unanswered, log))
     thread.start()
     with ours:
         ours.sendall(request)
@@ -287,6 +289,22 @@ def test_calls_that_come_while_it_is_away_are_served_by_the_next_one(tmp_path: P
         waiting.join(60)
         assert answers == [{"Implements": ["NetworkDriver"]}]
         assert second.end() == 0
+
+
+def test_a_call_that_waits_for_a_device_keeps_no_other_waiting(running: Process) -> None:
+    generic = {"vxcan.dev": "can", "vxcan.id": "77", "vxcan.wait": "300"}
+    body = {"NetworkID": NETWORK, "Options": {"com.docker.network.generic": generic}}
+    content = json.dumps(body).encode()
+    head = f"POST /NetworkDriver.CreateNetwork HTTP/1.1\r\nContent-Length: {len(content)}\r\n\r\n"
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(running.socket))
+        connection.sendall(head.encode() + content)
+        limit = time.monotonic() + 60
+        while "waiting for a CAN device" not in running.log.read_text():
+            assert time.monotonic() < limit
+            time.sleep(0.02)
+        assert running.call("Plugin.Activate")
+        running.end(signal.SIGKILL)
 
 
 def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
