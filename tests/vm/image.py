@@ -1,4 +1,4 @@
-"""The machine's disk: a Debian with systemd, Docker and CAN, made once and kept; and our own code.
+"""The machine's disk: a Debian with systemd, Docker and CAN, made once and kept.
 
 A recipe in, ``Image`` out. Made in about two minutes and kept under the user's cache folder by the
 recipe's hash; what no recipe names any more is removed.
@@ -97,19 +97,10 @@ def image() -> Image:
             for old in cache.iterdir():
                 if old.is_dir():
                     shutil.rmtree(old)
-            with _folder(cache) as folder:
+            with temporary(cache) as folder:
                 _make(folder)
                 os.replace(folder / "made", made)
     return Image(made / "vmlinuz", made / "initrd", made / "disk.qcow2")
-
-
-def code(folder: Path) -> Path:
-    """A small disk in ``folder`` with our own modules as they are now; mounted at /opt/mooring."""
-    with _folder(folder) as tree:
-        own = shutil.ignore_patterns("__pycache__", "page")
-        for part in ("mooring", "packaging"):
-            shutil.copytree(TOP / part, tree / part, ignore=own)
-        return _disk(tree, folder / "code.img", "64M")
 
 
 def _requirements() -> Path:
@@ -117,7 +108,7 @@ def _requirements() -> Path:
 
 
 @contextmanager
-def _folder(above: Path) -> Iterator[Path]:
+def temporary(above: Path) -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="making-", dir=above))
     try:
         yield folder
@@ -150,7 +141,7 @@ def _make(folder: Path) -> None:
     _run("chroot", str(tree), "update-initramfs", "-c", "-k", kernel)
     shutil.copy(tree / f"boot/vmlinuz-{kernel}", made / "vmlinuz")
     shutil.copy(tree / f"boot/initrd.img-{kernel}", made / "initrd")
-    raw = _disk(tree, folder / "disk.img", "4G")
+    raw = disk(tree, folder / "disk.img", "4G")
     _run("qemu-img", "convert", "-O", "qcow2", str(raw), str(made / "disk.qcow2"))
 
 
@@ -179,7 +170,7 @@ def _furnish(tree: Path) -> None:
     shutil.rmtree(tree / "tmp/tools")
 
 
-def _disk(tree: Path, file: Path, size: str) -> Path:
+def disk(tree: Path, file: Path, size: str) -> Path:
     """An ext4 file system with what is in ``tree``."""
     file.unlink(missing_ok=True)
     with file.open("wb"):

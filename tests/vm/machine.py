@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from tests.parts import need
-from tests.vm.image import Image, code, image
+from tests.vm.code import code
+from tests.vm.image import Image, image
 
 BOOT = 240.0
 """Seconds that a boot may take where other things run beside it; it takes some twenty."""
