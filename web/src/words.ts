@@ -14,6 +14,7 @@ const subnetKinds: Readonly<Record<string, string>> = {
   macvlan: 'Macvlan',
   overlay: 'Overlay',
   point_to_point: 'Point to point',
+  can: 'CAN bus',
   unknown: 'Unknown',
 }
 
@@ -41,6 +42,8 @@ const states: Readonly<Record<string, string>> = {
 }
 
 const entities: Readonly<Record<string, string>> = {
+  can_bus: 'CAN bus',
+  can_driver: 'CAN driver',
   set_aside: 'Item set aside',
 }
 
@@ -52,6 +55,7 @@ const capabilities: Readonly<Record<string, string>> = {
 const duties: Readonly<Record<string, string>> = {
   discovery: 'Looks at its machine',
   forward: 'Forwards ports',
+  can: 'CAN buses',
 }
 
 const summaries: Readonly<Record<string, string>> = {
@@ -124,10 +128,13 @@ export function momentTone(what: string): Tone {
 export const triggerWord = (trigger: string) =>
   ({ start: 'agent started', request: 'asked for', schedule: 'schedule' })[trigger] ?? plain(trigger).toLowerCase()
 
+/** A word within a sentence; an abbreviation stays as it is. */
+const within = (word: string) => (/^[A-Z]{2}/.test(word) ? word : word.charAt(0).toLowerCase() + word.slice(1))
+
 /** What befell a thing: `New host`, `Host changed`, `Host gone`. */
 export function eventWord(entity: string, operation: string): string {
   const thing = entityWord(entity)
-  if (operation === 'created') return `New ${thing.toLowerCase()}`
+  if (operation === 'created') return `New ${within(thing)}`
   return `${thing} ${operation === 'deleted' ? 'gone' : operation}`
 }
 

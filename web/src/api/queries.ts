@@ -170,6 +170,36 @@ export const linkHistory = (id: string, query: ListQuery) =>
       ),
   })
 
+/** Of a site: all, or an agent's; those that are there, or that are no longer. */
+export interface CanFilter {
+  agent_id?: string
+  gone?: boolean
+}
+
+export const canBuses = (query: InNetwork & CanFilter) =>
+  queryOptions({
+    queryKey: ['can-buses', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/can-buses', { params: { query }, signal })),
+  })
+
+export const canBus = (id: string) =>
+  queryOptions({
+    queryKey: ['can-bus', { id }] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/can-buses/{can_bus_id}', { params: { path: { can_bus_id: id } }, signal })),
+  })
+
+export const canRecoveries = (query: InNetwork & { can_bus_id?: string }) =>
+  queryOptions({
+    queryKey: ['can-recoveries', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/can-recoveries', { params: { query }, signal })),
+  })
+
+export const canDrivers = (query: InNetwork) =>
+  queryOptions({
+    queryKey: ['can-drivers', query] as const,
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/can-drivers', { params: { query }, signal })),
+  })
+
 export const lookNow = (agent_id: string): Promise<Shapes['Run']> =>
   ask(api.POST('/api/v1/runs', { body: { agent_id } }))
 

@@ -39,6 +39,10 @@ const madeOf: Readonly<Record<string, readonly string[]>> = {
   'remote-host': ['remote_host', 'forward', 'agent'],
   forwards: ['forward', 'remote_host', 'agent'],
   'link-history': ['remote_host', 'forward'],
+  'can-buses': ['can_bus', 'agent', 'host', 'container'],
+  'can-bus': ['can_bus', 'agent', 'host', 'container'],
+  'can-recoveries': ['can_bus', 'can_driver', 'agent'],
+  'can-drivers': ['can_driver', 'can_bus', 'agent'],
 }
 
 /** Nouns that a query asks for by id, and the entity that the id is of. */
@@ -49,6 +53,7 @@ const single: Readonly<Record<string, string>> = {
   run: 'run',
   'remote-host': 'remote_host',
   'link-history': 'remote_host',
+  'can-bus': 'can_bus',
 }
 
 /** Whether the answer to the query with this key may have changed. */

@@ -1,6 +1,7 @@
 /** Brings a graph up to a map and its layout by touching only what differs. */
 
 import type Graph from 'graphology'
+import { BUS } from './buses'
 import type { Layout, MapData } from './layout'
 
 /** The map's colours, read from the page's own tokens. */
@@ -20,6 +21,7 @@ export interface Sizes {
 }
 
 export interface NodeLook {
+  type: 'point' | 'diamond'
   x: number
   y: number
   size: number
@@ -36,6 +38,8 @@ export interface NodeLook {
 export const FEW_NODES = 24
 /** Pixels of a link's thickness. */
 const LINK = 1.5
+/** A diamond of the same reach as a disc looks smaller. */
+const DIAMOND = 1.45
 
 export type Side = 'below' | 'above' | 'left' | 'right'
 
@@ -64,16 +68,19 @@ export function looks(map: MapData, layout: Layout, palette: Palette, sizes: Siz
   // Where a hull names several subnets, each hub says which it is.
   const crowded = new Set(layout.hulls.flatMap((hull) => (hull.subnetIds.length > 1 ? hull.subnetIds : [])))
   const forceLabel = map.hosts.length + map.subnets.length <= FEW_NODES
-  const add = (id: string, size: number, color: string, label: string | null, side: Side = 'below') => {
+  const add = (id: string, size: number, color: string, label: string | null, side: Side = 'below', bus = false) => {
     const at = layout.points.get(id)
-    if (at) all.set(id, { x: at.x, y: at.y, size, color, label, side, forceLabel })
+    if (!at) return
+    const type = bus ? 'diamond' : 'point'
+    all.set(id, { type, x: at.x, y: at.y, size: bus ? size * DIAMOND : size, color, label, side, forceLabel })
   }
   for (const subnet of map.subnets) {
+    const bus = subnet.kind === BUS
     const orbits = layout.satellites.has(subnet.id)
     const size = orbits ? sizes.satellite : sizes.hub
     const color = palette.kind(subnet.kind)
-    if (orbits) add(subnet.id, size, color, subnet.label, sideOf(subnet.id, subnet.host_id, layout))
-    else add(subnet.id, size, color, forceLabel && crowded.has(subnet.id) ? subnet.label : null)
+    if (orbits) add(subnet.id, size, color, subnet.label, sideOf(subnet.id, subnet.host_id, layout), bus)
+    else add(subnet.id, size, color, forceLabel && crowded.has(subnet.id) ? subnet.label : null, 'below', bus)
   }
   for (const host of map.hosts) {
     const [size, color] = host.agent ? [sizes.agent, palette.agent] : [sizes.host, palette.host]
@@ -134,6 +141,7 @@ export function update(graph: Graph, nodes: Map<string, NodeLook>, links: Links,
 
 function differs(have: Partial<NodeLook>, want: NodeLook): boolean {
   return (
+    have.type !== want.type ||
     have.x !== want.x ||
     have.y !== want.y ||
     have.size !== want.size ||

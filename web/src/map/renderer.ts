@@ -8,6 +8,7 @@ import Sigma from 'sigma'
 import { EdgeLineProgram, EdgeRectangleProgram, NodePointProgram } from 'sigma/rendering'
 import type { Settings } from 'sigma/settings'
 import { Taken, type Box } from './boxes'
+import { DiamondProgram } from './diamond'
 import { faint, links, looks, sizesFor, update, FEW_NODES, type NodeLook, type Palette, type Side } from './graph'
 import { drawHulls, drawNames, inSight, type HullLook } from './hulls'
 import { layout, type Layout, type MapData, type Memory } from './layout'
@@ -61,7 +62,7 @@ export class MapRenderer {
     onSelect: (id: string | null) => void,
   ) {
     this.sigma = new Sigma(this.graph, container, {
-      nodeProgramClasses: { point: NodePointProgram },
+      nodeProgramClasses: { point: NodePointProgram, diamond: DiamondProgram },
       edgeProgramClasses: { line: EdgeLineProgram, soft: EdgeRectangleProgram },
       defaultNodeType: 'point',
       defaultEdgeType: 'soft',

@@ -1,13 +1,14 @@
 /** The map as rows of a table, and the search in it. */
 
+import { BUS } from './buses'
 import type { MapData } from './layout'
 
 export interface MapRow {
   id: string
-  type: 'subnet' | 'host'
+  type: 'subnet' | 'bus' | 'host'
   label: string
   kind: string
-  /** A host's subnets, a subnet's number of hosts. */
+  /** A host's subnets and buses, a subnet's number of hosts, a bus's host. */
   about: string
 }
 
@@ -17,7 +18,9 @@ export function rows(map: MapData): MapRow[] {
   for (const host of map.hosts) for (const id of host.subnet_ids) count.set(id, (count.get(id) ?? 0) + 1)
   const label = new Map(map.subnets.map((s) => [s.id, s.label]))
   const collator = new Intl.Collator('en', { numeric: true })
+  const name = new Map(map.hosts.map((h) => [h.id, h.label]))
   const subnets = map.subnets.map((s): MapRow => {
+    if (s.kind === BUS) return { id: s.id, type: 'bus', label: s.label, kind: s.kind, about: name.get(s.host_id ?? '') ?? '' }
     const n = count.get(s.id) ?? 0
     return { id: s.id, type: 'subnet', label: s.label, kind: s.kind, about: n === 1 ? '1 host' : `${n} hosts` }
   })
@@ -43,7 +46,7 @@ export function find(all: MapRow[], text: string): MapRow[] {
   return [...begins, ...holds]
 }
 
-/** The map without the subnets of some kinds. */
+/** The map without the subnets of some kinds, or without buses. */
 export function without(map: MapData, kinds: ReadonlySet<string>): MapData {
   if (!kinds.size) return map
   return { hosts: map.hosts, subnets: map.subnets.filter((s) => !kinds.has(s.kind)) }
