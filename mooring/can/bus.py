@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from mooring.can import names, recover, wiring
 from mooring.can.kernel import CanKernel, KernelError, by_name
-from mooring.can.turns import give_way
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.model.can import Endpoint, IfDown, Link, Network, NetworkOptions, Settings
@@ -54,17 +53,13 @@ def ready_device(
     name = options.device
     attempted = f"using the CAN device {name}"
     link = by_name(kernel.links().values(), name)
-    if link is None and (names.looks_like_hardware(name) if physical is None else physical):
-        log.info("waiting for a CAN device", device=name, seconds=options.wait)
-        give_way()
-        if not kernel.wait_for(name, options.wait):
-            raise MooringError(
-                attempted,
-                f"it is not there, and did not come within {options.wait:g} s",
-                "plug it in and see that its driver is loaded; for a bus without hardware choose "
-                "another vxcan.dev, as vcan",
-            )
-        link = by_name(kernel.links().values(), name)
+    if link is None and is_hardware(name, physical):
+        raise MooringError(
+            attempted,
+            f"it is not there, and did not come within {options.wait:g} s",
+            "plug it in and see that its driver is loaded; for a bus without hardware choose "
+            "another vxcan.dev, as vcan",
+        )
     if link is None:
         if not make:
             raise MooringError(

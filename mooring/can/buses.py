@@ -21,13 +21,10 @@ from mooring.can.journal import Journal
 from mooring.can.kernel import CanKernel, by_name
 from mooring.can.recover import Condition
 from mooring.can.turns import give_way
-from mooring.can.turns import give_way
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.model.can import Endpoint, Link, Network, NetworkOptions, Recovered, Recovery
 
-SHORT = 0.5
-"""Seconds for which a bus is held where nothing is waited for."""
 LOCK = 60.0
 """Seconds to wait for a bus that another call holds: Docker itself would wait for ever."""
 REMEMBERED = 200
@@ -241,7 +238,7 @@ class Buses:
     def held(self, device: str) -> Iterator[None]:
         with self._guard:
             lock = self._locks.setdefault(device, threading.RLock())
-        if not lock.acquire(timeout=SHORT) and not _acquired_later(lock):
+        if not lock.acquire(timeout=LOCK):
             raise MooringError(
                 f"waiting for the bus {device}", f"another call has held it for {LOCK:g} s",
                 "see the log of mooring-can for that call",
@@ -285,9 +282,3 @@ def sandbox_lives(path: str) -> bool:
         return os.stat(path).st_dev != os.stat(Path(path).parent).st_dev  # noqa: PTH116
     except OSError:
         return False
-
-
-def _acquired_later(lock: threading.RLock) -> bool:
-    """Whether it came free in time; calls of other buses begin meanwhile."""
-    give_way()
-    return lock.acquire(timeout=LOCK)

@@ -16,7 +16,6 @@ from mooring.can.kernel import Kernel, link_events, until_news
 from mooring.can.protocol import Call
 from mooring.can.serve import listening, serve
 from mooring.can.unanswered import Unanswered
-from mooring.can.unanswered import Unanswered
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.core.places import make_folder, only_one
@@ -52,7 +51,6 @@ def run(config: Config, log: Lines) -> None:
             recover=config.recover,
             strict_ipam=config.strict_ipam,
         )
-        unanswered = Unanswered(config.state / "calls", driver.journal.boot, log)
         unanswered = Unanswered(config.state / "calls", driver.journal.boot, log)
         with listening(config.socket, log) as listener:
             if config.recover:

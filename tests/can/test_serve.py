@@ -307,6 +307,12 @@ def test_a_call_that_waits_for_a_device_keeps_no_other_waiting(running: Process)
         running.end(signal.SIGKILL)
 
 
+def test_a_client_that_says_nothing_keeps_no_other_waiting(running: Process) -> None:
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.connect(str(running.socket))
+        assert running.call("Plugin.Activate")
+
+
 def test_a_file_in_the_place_of_the_socket_is_left_alone(tmp_path: Path) -> None:
     path = tmp_path / "s.sock"
     path.write_text("precious")
