@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.vm.image import TOP, disk, temporary
 
-PARTS = ("mooring", "packaging", "requirements")
+PARTS = ("mooring", "packaging")
 
 
 def code(folder: Path) -> Path:

@@ -68,7 +68,7 @@ def test_its_containers_are_on_their_buses(vm: Machine) -> None:
 
 def test_a_pair_deleted_by_hand_is_put_back_when_it_starts_again(vm: Machine) -> None:
     vm.shell("for it in /sys/class/net/vx*; do ip link del ${it##*/}; done")
-    vm.run("pkill", "-KILL", "-f", "mooring can serve")
+    vm.shell("kill -KILL $(grep -lzs '^serve$' /proc/[0-9]*/cmdline | cut -d/ -f3)")
     can.wait(vm, "docker plugin inspect -f '{{.Enabled}}' mooring-can:latest | grep -q true")
     can.wait(vm, "test $(cangw -L | grep -c ^cangw) -eq 24")
     check(vm)
