@@ -46,14 +46,23 @@ def wiring(reader: Reader, raw: Raw) -> CanWiring:
 
 def _health(reader: Reader, raw: Raw) -> Health:
     h = read(raw, on_wire.Health)
-    keepable(*h.modules)
+    modules = reader.each("modules", [h.modules], _modules)
     buses = reader.first("bus", h.buses, MAX_BUSES)
     findings = reader.first("finding", h.findings, MAX_FINDINGS)
     return Health(
-        modules=h.modules,
+        modules=modules[0] if modules else {},
         buses=reader.distinct("bus", buses, partial(_bus, reader), "device"),
         findings=reader.each("finding", findings, _finding),
     )
+
+
+_MODULES = msgspec.json.Decoder(on_wire.Modules)
+
+
+def _modules(raw: Raw) -> dict[str, bool]:
+    modules: dict[str, bool] = _MODULES.decode(raw)
+    keepable(*modules)
+    return modules
 
 
 def _bus(reader: Reader, raw: Raw) -> BusHealth:

@@ -16,8 +16,8 @@ Noun = TypeVar("Noun")
 Shape = TypeVar("Shape", bound=Struct)
 
 MAX_ITEMS = 20_000
-"""The most items of one list, and the most addresses or forwards, that are read; the others are
-set aside."""
+"""The most items of one list, and the most addresses, forwards or endpoints, that are read; the
+others are set aside."""
 MAX_SET_ASIDE = 1000
 """Items set aside one by one; of those beyond only the number is told."""
 SHOWN = 200

@@ -268,9 +268,12 @@ class CanWiring(Struct):
 
 
 class Health(Struct):
-    modules: Annotated[dict[Word, bool], Meta(max_length=100)]
+    modules: Raw
     buses: Items
     findings: Items = []
+
+
+Modules = Annotated[dict[Word, bool], Meta(max_length=100)]
 
 
 class Bus(Struct):

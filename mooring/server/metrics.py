@@ -11,6 +11,7 @@ from prometheus_client.exposition import generate_latest
 from mooring.core.bus import Bus
 from mooring.core.forward_metrics import Family, states, totals
 from mooring.model.event import Authentication, Changed, Event, Recovered
+from mooring.server import can_metrics
 from mooring.server.db.counts import Counts
 
 BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -51,8 +52,8 @@ class Metrics:
         self.containers = Gauge("mooring_containers", "Containers present.", registry=self.registry)
         self.agents = Gauge("mooring_agents", "Agents.", ["state"], registry=self.registry)
         self.runs = Gauge("mooring_runs", "Discovery runs kept.", ["state"], registry=self.registry)
-        self.forwards = _Families()
-        self.registry.register(self.forwards)
+        self.reported = _Families()
+        self.registry.register(self.reported)
         self.can_recoveries = Gauge(
             "mooring_can_recoveries",
             "CAN recoveries told since the server's start.",
@@ -82,9 +83,10 @@ class Metrics:
             self.agents.labels(state).set(count)
         for state, count in found.runs.items():
             self.runs.labels(state).set(count)
-        self.forwards.families = [
+        self.reported.families = [
             *states(found.remote_hosts, found.forwards),
             *totals(found.totals),
+            *can_metrics.families(found.can_buses, found.can_drivers),
         ]
 
     def text(self) -> bytes:

@@ -6,9 +6,10 @@ import structlog
 from sqlalchemy import delete
 
 from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
-from mooring.server.db import agents, forwards, runs, timeline, users
+from mooring.server.db import agents, can, forwards, runs, timeline, users
 from mooring.server.db.tables import (
     address,
+    can_bus,
     container,
     event,
     forward,
@@ -69,6 +70,18 @@ async def forget_old(state: State) -> None:
         await connection.execute(delete(run).where(run.c.finished_at < before))
         await forwards.forget_gone(connection)
         await forwards.forget_moments(connection, before)
-        observed = (address, interface, route, neighbour, container, subnet, forward, remote_host)
+        await can.forget_gone(connection)
+        await can.forget_recoveries(connection, before)
+        observed = (
+            address,
+            interface,
+            route,
+            neighbour,
+            container,
+            subnet,
+            forward,
+            remote_host,
+            can_bus,
+        )
         for table in observed:
             await connection.execute(delete(table).where(table.c.gone_at < before))

@@ -7,6 +7,18 @@ import string
 
 from hypothesis import strategies as st
 
+from mooring.model.can import (
+    BusHealth,
+    Calls,
+    CanWiring,
+    DriverTotals,
+    EndpointHealth,
+    Finding,
+    Health,
+    Recovered,
+    Recovery,
+    Weight,
+)
 from mooring.model.container import (
     Attachment,
     Container,
@@ -248,6 +260,56 @@ forward_lists = st.builds(
     Forwards, st.lists(reported, max_size=2, unique_by=lambda r: r.remote.host).map(tuple)
 )
 
+endpoints = st.builds(
+    EndpointHealth,
+    id=texts(128, 1),
+    network=texts(128),
+    state=texts(64),
+    interface=texts(253),
+    access=texts(64),
+    received=wholes,
+    sent=wholes,
+    dropped=wholes,
+)
+buses = st.builds(
+    BusHealth,
+    device=names,
+    networks=st.lists(texts(128, 1), max_size=3).map(tuple),
+    present=st.booleans(),
+    up=st.booleans(),
+    physical=st.booleans(),
+    state=texts(64),
+    rules_wanted=counts,
+    rules_present=counts,
+    endpoints=st.lists(endpoints, max_size=3, unique_by=lambda e: e.id).map(tuple),
+)
+findings = st.builds(
+    Finding, st.sampled_from(Weight), subject=texts(2000), what=texts(2000), remedy=texts(2000)
+)
+driver_totals = st.builds(
+    DriverTotals,
+    since=moments,
+    calls=st.lists(st.builds(Calls, texts(64, 1), st.booleans(), wholes, spans), max_size=3).map(
+        tuple
+    ),
+    recoveries=st.lists(st.tuples(texts(64), wholes), max_size=3).map(tuple),
+)
+recoveries = st.builds(
+    Recovery, st.sampled_from(Recovered), device=texts(253), subject=texts(2000), at=moments
+)
+wirings = st.builds(
+    CanWiring,
+    driver=texts(2000),
+    health=st.builds(
+        Health,
+        modules=st.dictionaries(texts(64), st.booleans(), max_size=3),
+        buses=st.lists(buses, max_size=2, unique_by=lambda b: b.device).map(tuple),
+        findings=st.lists(findings, max_size=3).map(tuple),
+    ),
+    totals=st.none() | driver_totals,
+    recoveries=st.lists(recoveries, max_size=3).map(tuple),
+)
+
 run_marks = st.builds(
     RunMark,
     id=st.uuids().map(str),
@@ -262,7 +324,7 @@ reports = st.builds(
     outbox=texts(64, 1),
     number=st.integers(1, 2**53),
     taken_at=moments,
-    body=machines | engine_lists | forward_lists,
+    body=machines | engine_lists | forward_lists | wirings,
     runs=st.lists(run_marks, max_size=3).map(tuple),
     set_aside=st.lists(set_asides, max_size=3).map(tuple),
 )

@@ -22,7 +22,8 @@ from mooring.server.api.door import (
 from mooring.server.api.problems import Refused, missing
 from mooring.server.api.shapes import Agent, AgentPoll, AgentWork, Page
 from mooring.server.auth import Principal
-from mooring.server.db import agents, forwards, runs, timeline
+from mooring.server.can import bus_name
+from mooring.server.db import agents, can, forwards, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 from mooring.server.state import State
@@ -56,9 +57,9 @@ async def read_agent(agent_id: str, connection: Reading, _: Viewer) -> Agent:
 
 @router.delete("/{agent_id}", status_code=204)
 async def delete_agent(agent_id: str, state: TheState, _: Admin) -> Response:
-    """Forget an agent, and the forwards that it made; what it saw stays.
+    """Forget an agent, and the forwards and CAN buses that it made; what it saw stays.
 
-    If it still runs it comes back at its next poll, and what it forwards with its next report.
+    If it still runs it comes back at its next poll, and what it made with its next report.
     """
     now = state.clock()
     async with state.database.write() as connection:
@@ -70,6 +71,9 @@ async def delete_agent(agent_id: str, state: TheState, _: Admin) -> Response:
         for remote in await forwards.of_agent(connection, agent_id):
             title = f"{remote['address']} forgotten"
             told.append(Told(Entity.REMOTE_HOST, Operation.DELETED, remote["id"], network, title))
+        for bus in await can.of_agent(connection, agent_id):
+            title = f"{bus_name(bus['device'], row['name'])} forgotten"
+            told.append(Told(Entity.CAN_BUS, Operation.DELETED, bus["id"], network, title))
         await agents.remove(connection, agent_id)
         await timeline.write(connection, told, now)
     state.tell(t.changed for t in told)

@@ -9,6 +9,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
+from mooring.server.db import can
 from mooring.server.db.engine import insert_new
 from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, network, remote_host, report, run, subject
@@ -101,6 +102,7 @@ async def take_over(connection: AsyncConnection, agent_id: str, host_id: str) ->
                 .where(remote_host.c.agent_id == one, remote_host.c.address.not_in(known))
                 .values(agent_id=agent_id)
             )
+            await can.hand_over(connection, one, agent_id)
         await connection.execute(delete(agent).where(agent.c.id.in_(old)))
     return old
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, select
+from dataclasses import fields
+
+import msgspec
+from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mooring.model.can import MAX_REPORTED_RECOVERIES, DriverTotals
+from mooring.server.can_metrics import Bus
+from mooring.server.db import forget
 from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, can_bus, can_driver, can_recovery
 from mooring.server.merge import Row
+
+MAX_RECOVERIES = 10_000
+MAX_GONE = 1000
+"""How many recoveries, and how many gone buses, are kept of an agent."""
 
 _BUSES = Listing(
     can_bus,
@@ -134,6 +144,67 @@ async def recoveries(
     rows = await _with_agent(connection, paged.rows)
     found: list[Row] = [{**r, "can_bus_id": known.get((r["agent_id"], r["device"]))} for r in rows]
     return Paged(found, paged.next, paged.total)
+
+
+async def forget_gone(connection: AsyncConnection) -> None:
+    """Forget of each agent all gone buses but the newest."""
+    await forget.gone(connection, can_bus, can_bus.c.agent_id, MAX_GONE)
+
+
+async def forget_recoveries(connection: AsyncConnection, before: float) -> None:
+    """Forget recoveries from ``before``, and of each agent all but the newest.
+
+    Those that its next report would bring again stay.
+    """
+    await forget.old(
+        connection,
+        can_recovery,
+        can_recovery.c.agent_id,
+        before,
+        at_least=MAX_REPORTED_RECOVERIES,
+        at_most=MAX_RECOVERIES,
+    )
+
+
+async def hand_over(connection: AsyncConnection, old: str, new: str) -> None:
+    """Give one agent's buses and recoveries to another, save those that it told of by itself."""
+    has = select(can_bus.c.device).where(can_bus.c.agent_id == new)
+    theirs = update(can_bus).where(can_bus.c.agent_id == old, can_bus.c.device.not_in(has))
+    await connection.execute(theirs.values(agent_id=new))
+    known = select(can_driver.c.id).where(can_driver.c.agent_id == new)
+    driver = update(can_driver).where(can_driver.c.agent_id == old, ~known.exists())
+    await connection.execute(driver.values(agent_id=new))
+    told = select(func.min(can_recovery.c.at)).where(can_recovery.c.agent_id == new)
+    began = (await connection.execute(told)).scalar()
+    mended = update(can_recovery).where(can_recovery.c.agent_id == old)
+    if began is not None:
+        mended = mended.where(can_recovery.c.at < began)
+    await connection.execute(mended.values(agent_id=new))
+
+
+async def shown_buses(connection: AsyncConnection) -> list[Bus]:
+    """The buses that are there, with what is counted of them."""
+    query = (
+        select(agent.c.name, *(can_bus.c[field.name] for field in fields(Bus)[1:]))
+        .join(agent, agent.c.id == can_bus.c.agent_id)
+        .where(can_bus.c.gone_at.is_(None))
+        .order_by(agent.c.name, can_bus.c.device, can_bus.c.id)
+    )
+    return [Bus(*row) for row in (await connection.execute(query)).all()]
+
+
+async def totals(connection: AsyncConnection) -> list[tuple[str, DriverTotals]]:
+    """What each driver that answers has counted, by its agent's name."""
+    query = (
+        select(agent.c.name, can_driver.c.totals)
+        .join(agent, agent.c.id == can_driver.c.agent_id)
+        .order_by(agent.c.name, can_driver.c.id)
+    )
+    return [
+        (name, msgspec.convert(stored, DriverTotals))
+        for name, stored in (await connection.execute(query)).all()
+        if stored is not None
+    ]
 
 
 async def _with_agent(connection: AsyncConnection, rows: list[Row]) -> list[Row]:

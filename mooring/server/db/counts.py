@@ -7,9 +7,11 @@ from dataclasses import dataclass
 from sqlalchemy import Table, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mooring.model.can import DriverTotals
 from mooring.model.event import RunState
 from mooring.model.forward import Totals
-from mooring.server.db import forwards
+from mooring.server.can_metrics import Bus
+from mooring.server.db import can, forwards
 from mooring.server.db.tables import agent, container, host, run, subnet
 
 
@@ -24,6 +26,9 @@ class Counts:
     forwards: dict[str, int]
     totals: list[tuple[dict[str, str], Totals]]
     """What was counted at each remote host, with the labels that name it."""
+    can_buses: list[Bus]
+    can_drivers: list[tuple[str, DriverTotals]]
+    """What each driver counted, with its agent's name."""
 
 
 async def read(connection: AsyncConnection) -> Counts:
@@ -42,6 +47,8 @@ async def read(connection: AsyncConnection) -> Counts:
         remote_hosts,
         by_state,
         await forwards.totals(connection),
+        await can.shown_buses(connection),
+        await can.totals(connection),
     )
 
 

@@ -6,10 +6,11 @@ from collections import defaultdict
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, func, or_, select
+from sqlalchemy import ColumnElement, delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.forward import MAX_REPORTED_HISTORY, ForwardState, LinkState, Totals
+from mooring.server.db import forget
 from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, forward, moment, remote_host
 from mooring.server.merge import Row
@@ -130,16 +131,7 @@ async def forget_gone(connection: AsyncConnection) -> None:
 
     Where containers have a new name each time (in CI), none of them ever comes back.
     """
-    newest = func.row_number().over(
-        partition_by=forward.c.remote_host_id, order_by=forward.c.gone_at.desc()
-    )
-    ranked = (
-        select(forward.c.id, newest.label("place_in_line"))
-        .where(forward.c.gone_at.is_not(None))
-        .subquery()
-    )
-    stale = select(ranked.c.id).where(ranked.c.place_in_line > MAX_GONE)
-    await connection.execute(delete(forward).where(forward.c.id.in_(stale)))
+    await forget.gone(connection, forward, forward.c.remote_host_id, MAX_GONE)
 
 
 async def forget_moments(connection: AsyncConnection, before: float) -> None:
@@ -147,13 +139,14 @@ async def forget_moments(connection: AsyncConnection, before: float) -> None:
 
     Those that its next report would bring again stay.
     """
-    newest = func.row_number().over(
-        partition_by=moment.c.remote_host_id, order_by=(moment.c.at.desc(), moment.c.id.desc())
+    await forget.old(
+        connection,
+        moment,
+        moment.c.remote_host_id,
+        before,
+        at_least=MAX_REPORTED_HISTORY,
+        at_most=MAX_MOMENTS,
     )
-    ranked = select(moment.c.id, moment.c.at, newest.label("place_in_line")).subquery()
-    old = (ranked.c.at < before) & (ranked.c.place_in_line > MAX_REPORTED_HISTORY)
-    stale = select(ranked.c.id).where(or_(old, ranked.c.place_in_line > MAX_MOMENTS))
-    await connection.execute(delete(moment).where(moment.c.id.in_(stale)))
 
 
 async def totals(connection: AsyncConnection) -> list[tuple[dict[str, str], Totals]]:
