@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -194,9 +194,3 @@ def check_rules(vm: Machine, **endpoints: int) -> None:
     assert not told["findings"]
     assert {bus["device"]: len(bus["endpoints"]) for bus in told["buses"]} == endpoints
     assert sum(bus["rules_wanted"] for bus in told["buses"]) == wanted
-
-
-def names_of(vm: Machine, label: str) -> Sequence[str]:
-    """The running containers that Docker lists under this filter."""
-    said = vm.run("docker", "ps", "--filter", label, "--format", "{{.Names}}")
-    return sorted(said.split())
