@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
+from tests.e2e.buses import Reporter
 from tests.e2e.links import Forwarder
 from tests.e2e.site import Mooring, agent_key, open_browser, set_up
 from tests.parts import need
@@ -76,8 +77,8 @@ def own(browser: Browser, mooring: Mooring) -> Iterator[Window]:
 
 
 @pytest.fixture
-def forwarding(browser: Browser, tmp_path: Path) -> Iterator[tuple[Window, Forwarder]]:
-    """A window on a server of the test's own, and the one program that reports to it."""
+def quiet(browser: Browser, tmp_path: Path) -> Iterator[Window]:
+    """A window on a server of the test's own, to which nobody reports."""
     need("page")
     server = Mooring(tmp_path, "server")
     server.start()
@@ -85,9 +86,21 @@ def forwarding(browser: Browser, tmp_path: Path) -> Iterator[tuple[Window, Forwa
         with Window(browser, server.url) as window:
             assert server.link is not None
             set_up(window.page, server.link)
-            yield window, Forwarder(server.url, agent_key(window.page, server.url))
+            yield window
     finally:
         server.stop()
+
+
+@pytest.fixture
+def forwarding(quiet: Window) -> tuple[Window, Forwarder]:
+    """The window, and the one program that reports to its server."""
+    return quiet, Forwarder(quiet.url, agent_key(quiet.page, quiet.url))
+
+
+@pytest.fixture
+def wired(quiet: Window) -> tuple[Window, Reporter]:
+    """The window, and the one machine with CAN buses that reports to its server."""
+    return quiet, Reporter(quiet.url, agent_key(quiet.page, quiet.url))
 
 
 class Window:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, expect
 
-from tests.e2e import links
+from tests.e2e import buses, links
+from tests.e2e.buses import Reporter
 from tests.e2e.conftest import Window
 from tests.e2e.links import Forwarder
 from tests.e2e.site import ROOT, Mooring
@@ -23,6 +24,7 @@ PAGES = [
     "/hosts",
     "/subnets",
     "/forwards",
+    "/can",
     "/runs",
     "/agents",
     "/timeline",
@@ -93,6 +95,23 @@ def test_the_pages_of_forwards_have_no_violation(
             page.get_by_role("link", name=address).first.click()
             expect(page.get_by_role("table", name="History")).to_be_visible()
             found[f"{address}, {scheme}"] = violations(window, axe)
+    assert {where: faults for where, faults in found.items() if faults} == {}
+
+
+def test_the_pages_of_can_have_no_violation(wired: tuple[Window, Reporter], axe: str) -> None:
+    window, reporter = wired
+    page = window.page
+    reporter.poll()
+    reporter.report(buses.shown())
+    found: dict[str, list[str]] = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        page.goto("/can")
+        expect(page.get_by_role("table", name="Recoveries")).to_be_visible()
+        found[f"CAN, {scheme}"] = violations(window, axe)
+        page.get_by_role("link", name="can0", exact=True).first.click()
+        expect(page.get_by_role("table", name="Endpoints")).to_be_visible()
+        found[f"a bus, {scheme}"] = violations(window, axe)
     assert {where: faults for where, faults in found.items() if faults} == {}
 
 

@@ -55,7 +55,7 @@ const capabilities: Readonly<Record<string, string>> = {
 const duties: Readonly<Record<string, string>> = {
   discovery: 'Looks at its machine',
   forward: 'Forwards ports',
-  can: 'CAN buses',
+  can: 'Wires CAN buses',
 }
 
 const summaries: Readonly<Record<string, string>> = {

@@ -59,6 +59,17 @@ test('an agent that falls silent concerns the remote hosts that it reports', () 
   expect(affects(change('agent'), ['remote-host', { id: 'b' }])).toBe(true)
 })
 
+test('a CAN bus concerns the lists, what was mended and its own page, and what the server says of the map is left alone', () => {
+  expect(affects(change('can_bus'), ['can-buses', { network_id: 'home' }])).toBe(true)
+  expect(affects(change('can_bus'), ['can-recoveries', { can_bus_id: 'a' }])).toBe(true)
+  expect(affects(change('can_bus'), ['can-recoveries', { can_bus_id: 'b' }])).toBe(false)
+  expect(affects(change('can_bus'), ['can-bus', { id: 'a' }])).toBe(true)
+  expect(affects(change('can_bus'), ['can-bus', { id: 'b' }])).toBe(false)
+  expect(affects(change('can_driver'), ['can-drivers', {}])).toBe(true)
+  expect(affects(change('agent'), ['can-buses', {}])).toBe(true)
+  expect(affects(change('can_bus'), ['map', {}])).toBe(false)
+})
+
 test('everything concerns the timeline', () => {
   for (const entity of ['host', 'run', 'key', 'something new']) {
     expect(affects(change(entity), ['timeline', { network_id: 'home' }])).toBe(true)

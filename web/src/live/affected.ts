@@ -39,8 +39,8 @@ const madeOf: Readonly<Record<string, readonly string[]>> = {
   'remote-host': ['remote_host', 'forward', 'agent'],
   forwards: ['forward', 'remote_host', 'agent'],
   'link-history': ['remote_host', 'forward'],
-  'can-buses': ['can_bus', 'agent', 'host', 'container'],
-  'can-bus': ['can_bus', 'agent', 'host', 'container'],
+  'can-buses': ['can_bus', 'agent'],
+  'can-bus': ['can_bus', 'agent'],
   'can-recoveries': ['can_bus', 'can_driver', 'agent'],
   'can-drivers': ['can_driver', 'can_bus', 'agent'],
 }
@@ -56,6 +56,9 @@ const single: Readonly<Record<string, string>> = {
   'can-bus': 'can_bus',
 }
 
+/** Entities that have lists of their own. */
+const owners: ReadonlySet<string> = new Set(['host', 'remote_host', 'can_bus'])
+
 /** Whether the answer to the query with this key may have changed. */
 export function affects(change: Changed, key: Key): boolean {
   const [noun, asked] = key
@@ -65,8 +68,8 @@ export function affects(change: Changed, key: Key): boolean {
   if (!madeOf[noun]?.includes(change.entity)) return false
   if (change.id === null) return true
   if (single[noun] === change.entity) return asked['id'] === change.id
-  // A list that belongs to one host: news of another host is none of its concern.
+  // A list that belongs to one of them: news of another is none of its concern.
   const owner = asked[`${change.entity}_id`]
-  if (owner && (change.entity === 'host' || change.entity === 'remote_host')) return owner === change.id
+  if (owner && owners.has(change.entity)) return owner === change.id
   return true
 }

@@ -75,7 +75,7 @@ function placed(of: Pick<Endpoint, 'state' | 'interface'>): Said {
 const mended: Readonly<Record<string, string>> = {
   device: 'Bus made again',
   endpoint: 'Endpoint known again',
-  pair: 'Container’s interface made again',
+  pair: 'Endpoint’s interfaces made again',
   rules: 'Rules made again',
   leftover: 'Leftover taken away',
 }
