@@ -15,13 +15,17 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, inspect, select, text, update
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.errors import MooringError, UsageError
 from mooring.core.ids import new_id
+from mooring.model.report import Report
 from mooring.server.db import migrate, networks, tables
 from mooring.server.db.engine import Database, database_url
 from mooring.server.db.migrate import HEAD, shown, upgrade
+from mooring.server.ingest import ingest
 from mooring.server.settings import Settings, database_address
+from tests.server.buses import bus, endpoint, mended, wiring
 
 # --- its address
 
@@ -102,6 +106,13 @@ async def test_a_database_is_brought_to_its_form_once(database_url: str) -> None
     await database.close()
 
 
+async def fill(connection: AsyncConnection, rows: dict[str, dict[str, Any]]) -> None:
+    """One row in each table, by its name: the tables of this code may be other ones."""
+    for table, row in rows.items():
+        names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
+        await connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+
+
 async def test_what_a_database_of_the_first_form_holds_is_kept(database_url: str) -> None:
     database = Database(database_url)
     seen = {"first_seen": 1.0, "last_seen": 2.0}
@@ -134,9 +145,7 @@ async def test_what_a_database_of_the_first_form_holds_is_kept(database_url: str
     }
     async with database.write() as connection:
         await connection.run_sync(migrate._run, None, "", "0001")
-        for table, row in before.items():
-            names, values = ", ".join(row), ", ".join(f":{name}" for name in row)
-            await connection.execute(text(f"INSERT INTO {table} ({names}) VALUES ({values})"), row)
+        await fill(connection, before)
     await upgrade(database)
     async with database.write() as connection:
         (agent,) = (await connection.execute(select(tables.agent))).mappings()
@@ -147,6 +156,70 @@ async def test_what_a_database_of_the_first_form_holds_is_kept(database_url: str
         # What belonged to a host still goes with it.
         await connection.execute(text("DELETE FROM network"))
         assert (await connection.execute(select(tables.set_aside))).first() is None
+    await database.close()
+
+
+async def test_what_a_database_of_the_second_form_holds_is_kept(database_url: str) -> None:
+    database = Database(database_url)
+    seen = {"first_seen": 1.0, "last_seen": 2.0}
+    before: dict[str, dict[str, Any]] = {
+        "network": {"id": "n", "name": "home", "created_at": 1.0},
+        "agent": {
+            "id": "a",
+            "network_id": "n",
+            "outbox": "o",
+            "name": "gw",
+            "version": "1",
+            "capabilities": "[]",
+            "engines": "[]",
+            "duties": '["forward"]',
+            "online": True,
+            **seen,
+        },
+        "remote_host": {
+            "id": "r",
+            "network_id": "n",
+            "agent_id": "a",
+            "address": "ssh://b",
+            "state": "live",
+            "settled": "live",
+            "since": 1.0,
+            "generation": 1,
+            "consecutive_failures": 0,
+            "docker": "",
+            "detail": "",
+            "diagnosis": "{}",
+            "totals": "{}",
+            **seen,
+        },
+        "moment": {
+            "id": "m",
+            "remote_host_id": "r",
+            "at": 1.0,
+            "what": "opened",
+            "place": "127.0.0.1:80",
+            "container": "web",
+            "detail": "",
+        },
+    }
+    async with database.write() as connection:
+        await connection.run_sync(migrate._run, None, "", "0002")
+        await fill(connection, before)
+    await upgrade(database)
+    body = wiring(bus("vcan0", endpoint("1a")), recoveries=(mended(),))
+    async with database.write() as connection:
+        (stored,) = (await connection.execute(select(tables.moment))).mappings()
+        assert dict(stored) == before["moment"]
+        (sender,) = (await connection.execute(select(tables.agent))).mappings()
+        assert sender["duties"] == ["forward"]
+        report = Report("can", "o", 1, 3.0, body)
+        assert (await ingest(connection, dict(sender), report, 1, 3.0)).stored
+        new = (tables.can_bus, tables.can_driver, tables.can_recovery)
+        for table in new:
+            assert len((await connection.execute(select(table))).all()) == 1
+        await connection.execute(text("DELETE FROM network"))
+        for table in new:
+            assert (await connection.execute(select(table))).first() is None
     await database.close()
 
 

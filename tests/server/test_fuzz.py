@@ -22,6 +22,7 @@ from mooring.server.auth import Passwords
 from mooring.server.db.engine import Database
 from mooring.server.settings import Settings
 from mooring.server.state import State
+from tests.server.buses import bus, endpoint, mended, wiring
 from tests.server.remotes import forward, remote, reported
 from tests.server.world import Clock, World, container, docker_machine, docker_network, engine
 
@@ -57,6 +58,7 @@ def fuzzed(
         moments = (Moment(1.0, "opened", "127.0.0.1:80/tcp", "web"),)
         links = reported(remote(forward(80), history=moments), remote(host="ssh://b"))
         await agent.report(links)
+        await agent.report(wiring(bus("vcan0", endpoint("1a")), recoveries=(mended(),)))
         (row,) = await world.items("agents")
         await world.ask("POST", "runs", json={"agent_id": row["id"]})
 
@@ -70,7 +72,9 @@ async def real_ids(world: World) -> dict[str, list[str]]:
     """Ids that there are, by the name of the parameter that takes them."""
     nouns = ("host", "subnet", "container", "agent", "run", "key", "network", "forward")
     found = {f"{n}_id": [i["id"] for i in await world.items(f"{n}s")] for n in nouns}
-    found["remote_host_id"] = [i["id"] for i in await world.items("remote-hosts")]
+    plurals = {"remote_host": "remote-hosts", "can_bus": "can-buses", "can_driver": "can-drivers"}
+    for noun, plural in plurals.items():
+        found[f"{noun}_id"] = [i["id"] for i in await world.items(plural)]
     # Deleting the network that all is in would leave nothing to try out.
     return found | {"network_id": ["none"]}
 

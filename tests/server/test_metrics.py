@@ -16,6 +16,7 @@ from mooring.server.app import create_app
 from mooring.server.settings import Settings
 from mooring.server.state import State
 from tests.parts import need
+from tests.server.buses import bus, endpoint, mended, wiring
 from tests.server.remotes import BUILD, forward, remote, reported
 from tests.server.world import World, any_database, bearer, container, engine, machine
 
@@ -206,6 +207,57 @@ async def test_what_is_counted_of_forwards_is_there_for_each_remote_host(counted
     assert (connections, "laptop", "ssh://b", "accepted") not in found
 
 
+async def test_what_is_counted_of_can_is_there_for_each_bus_and_driver(counted: World) -> None:
+    empty = await samples(counted)
+    conditions = ("healthy", "faulty", "down", "missing")
+    assert [empty["mooring_can_buses", state] for state in conditions] == [0, 0, 0, 0]
+    agent, other = await counted.agent(), await counted.agent()
+    for one in (agent, other):
+        await one.poll(name="gw", duties=["can"])
+    member = endpoint("1a", received=10, sent=4, dropped=1)
+    missing = bus("vcan1", endpoint("2b"), present=False, rules_present=0)
+    await agent.report(wiring(bus("vcan0", member), missing))
+    found = await samples(counted)
+    assert [found["mooring_can_buses", state] for state in conditions] == [1, 0, 0, 1]
+    frames = "mooring_can_frames_total"
+    directions = ("received", "sent")
+    assert [found[frames, "gw", "vcan0", way] for way in directions] == [10, 4]
+    assert found["mooring_can_dropped_total", "gw", "vcan0"] == 1
+    rules = [found["mooring_can_rules", "gw", "vcan1", kind] for kind in ("wanted", "present")]
+    assert rules == [4, 0]
+    # Labels in this order: agent, result, verb.
+    join = "NetworkDriver.Join"
+    assert found["mooring_can_calls_total", "gw", "ok", join] == 40
+    assert found["mooring_can_calls_total", "gw", "error", join] == 2
+    assert found["mooring_can_call_seconds_total", "gw", "ok", join] == 0.5
+    assert found["mooring_can_recovered_total", "gw", "rules"] == 2
+    # Two machines may have the same name: no series may be there twice.
+    await other.report(wiring(bus("vcan0", member)))
+    found = await samples(counted)
+    assert found[frames, "gw", "vcan0", "received"] == 20
+    assert found["mooring_can_calls_total", "gw", "ok", join] == 80
+    await agent.report(wiring(bus("vcan0"), driver=""))
+    found = await samples(counted)
+    assert [found["mooring_can_buses", state] for state in conditions] == [2, 0, 0, 0]
+    assert (frames, "gw", "vcan1", "sent") not in found
+    # What has passed on a bus never gets less, and a driver that is silent counts nothing.
+    assert found[frames, "gw", "vcan0", "received"] == 20
+    assert found["mooring_can_calls_total", "gw", "ok", join] == 40
+
+
+async def test_every_recovery_that_is_reported_is_counted(counted: World) -> None:
+    async with counted.app.router.lifespan_context(counted.app):
+        agent = await counted.agent()
+        await agent.poll(name="gw", duties=["can"])
+        for count in (1, 3, 3):
+            recoveries = tuple(mended(at=float(n)) for n in range(count))
+            await agent.report(wiring(bus("vcan0"), recoveries=recoveries))
+        await asyncio.sleep(0.01)
+        found = await samples(counted)
+    assert found["mooring_can_recoveries",] == 3
+    assert found["mooring_events_total", "can_bus", "created"] == 1
+
+
 @any_database
 async def test_what_the_bus_tells_is_counted_while_the_server_runs(counted: World) -> None:
     app = counted.app
@@ -235,6 +287,7 @@ async def test_prometheus_accepts_the_metrics(counted: World) -> None:
     await agent.poll()
     await agent.report(machine())
     await agent.report(reported(remote(forward(80)), remote(host='ssh://b"\\')))
+    await agent.report(wiring(bus("vcan0", endpoint("1a", received=1)), bus('x"\\')))
     await counted.items("hosts")
     await counted.ask("GET", "/guess")
     text = await scrape(counted)
