@@ -126,6 +126,7 @@ def test_what_a_silent_machine_last_said_is_past_and_a_bus_that_is_taken_away_is
     expect(broken).to_contain_text("Was bus off", timeout=SOON)
     expect(broken).to_contain_text("Last heard of")
     expect(broken).not_to_have_class(re.compile("stands-out"))
+    expect(page.get_by_role("table", name="Drivers")).to_contain_text("Answered, 0.1.0")
     reporter.poll()
     reporter.report(buses.wiring(buses.bus("vcan0", buses.endpoint("gateway"))))
     expect(rows).to_have_count(1, timeout=SOON)

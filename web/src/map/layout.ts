@@ -319,7 +319,9 @@ function orbit(satellites: number): number {
 }
 
 function onOrbit(i: number, of: number): Point {
-  return polar(orbit(of), Math.PI / 2 + ORBIT_ARC * (of === 1 ? 0 : 0.5 - i / (of - 1)))
+  // Few keep to the upper half, clear of the name.
+  const arc = ORBIT_ARC * Math.min(1, of / 4)
+  return polar(orbit(of), Math.PI / 2 + arc * (of === 1 ? 0 : 0.5 - i / (of - 1)))
 }
 
 function middle(points: Point[]): Point | null {

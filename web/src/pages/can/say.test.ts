@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { busNow, endpointNow, frames, isBroken, shortId } from './say'
+import { busNow, byRemedy, endpointNow, frames, isBroken, shortId } from './say'
 
 const bus = { agent_online: true, gone_at: null, condition: 'healthy', state: '' } as const
 
@@ -25,6 +25,17 @@ test('an endpoint without its interface is missing, whatever its state', () => {
   expect(endpointNow({ state: 'joined', interface: 'mc1a2b' }, false).word).toBe('Joined')
   expect(endpointNow({ state: 'joined', interface: '' }, false)).toEqual({ word: 'Missing', tone: 'bad' })
   expect(endpointNow({ state: 'created', interface: 'mc1a2b' }, true).word).toBe('Was not joined')
+})
+
+test('what has the same remedy stands together, and what is grave before what is not', () => {
+  const error = { weight: 'error', subject: 'vcan0', what: 'rules missing', remedy: 'repair' } as const
+  const warning = { ...error, weight: 'warning', what: 'a leftover' } as const
+  const late = { ...warning, remedy: 'wait' }
+  const groups = byRemedy([late, warning, error])
+  expect(groups.map((group) => [group.remedy, group.grave, group.of.length])).toEqual([
+    ['repair', true, 2],
+    ['wait', false, 1],
+  ])
 })
 
 test('frames are counted to the last below a million', () => {

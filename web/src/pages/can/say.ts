@@ -86,11 +86,22 @@ export const recoveryWord = (kind: string) => mended[kind] ?? kind
 /** An id as Docker shows it; a name as it is. */
 export const shortId = (id: string) => (/^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id)
 
+type Finding = Shapes['CanFinding']
+
+/** What is wrong, the graver first, and what has the same remedy together. */
+export function byRemedy(findings: readonly Finding[]): { remedy: string; grave: boolean; of: Finding[] }[] {
+  const found = new Map<string, Finding[]>()
+  for (const one of findings) found.set(one.remedy, [...(found.get(one.remedy) ?? []), one])
+  const isGrave = (one: Finding) => one.weight === 'error'
+  const groups = [...found].map(([remedy, of]) => ({ remedy, grave: of.some(isGrave), of }))
+  return groups.sort((a, b) => Number(b.grave) - Number(a.grave))
+}
+
 type Driver = Shapes['CanDriver']
 
 /** Whether a machine's driver answers Docker. */
 export function driverNow(of: Pick<Driver, 'version' | 'agent_online'>): Said {
-  if (!of.agent_online) return { word: of.version ? `Was ${of.version}` : 'Did not answer', tone: 'idle' }
+  if (!of.agent_online) return { word: of.version ? `Answered, ${of.version}` : 'Did not answer', tone: 'idle' }
   return of.version ? { word: `Answers, ${of.version}`, tone: 'good' } : { word: 'Does not answer', tone: 'bad' }
 }
 
