@@ -187,8 +187,13 @@ def wire(
     *,
     joining: str = "",
     leaving: str = "",
+    new: bool = False,
 ) -> Wired:
-    """Make the rules at our ends of this bus those that shall be; no others are touched."""
+    """Make the rules at our ends of this bus those that shall be; no others are touched.
+
+    With ``new`` it is known that no rule is at the end of who joins, and that all else is in order:
+    its rules are made, and no other is looked at, of which there may be thousands.
+    """
     found = recover.pairs(kernel.links().values())
     own: set[int] = set()
     parties: list[wiring.Party] = []
@@ -206,9 +211,14 @@ def wire(
             parties.append(wiring.party(link.index, endpoint, network.options))
     if leaving in found:
         own.add(found[leaving].index)
-    todo = wiring.difference(
-        wiring.rules(device.index, parties), kernel.rules(), own, {device.index}
-    )
+    if new:
+        todo = wiring.Difference(
+            tuple(wiring.rules_of(device.index, parties, found[joining].index)), ()
+        )
+    else:
+        todo = wiring.difference(
+            wiring.rules(device.index, parties), kernel.rules(), own, {device.index}
+        )
     if todo:
         kernel.change_rules(todo.remove, todo.add)
         if todo.add:

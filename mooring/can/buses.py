@@ -51,6 +51,10 @@ class Buses:
         self.uptime = uptime or (lambda: time.clock_gettime(time.CLOCK_BOOTTIME))
         self.recoveries: deque[Recovery] = deque(maxlen=REMEMBERED)
         self.recovered: Counter[Recovered] = Counter()
+        self._untouched: set[str] = set()
+        """Endpoints whose pairs this process has made, and at which it never made a rule."""
+        self._in_order: dict[str, int] = {}
+        """The indexes of devices whose rules this process has compared with those that shall be."""
         self._kernel = kernel
         self._lives = lives or sandbox_lives
         self._locks: dict[str, threading.RLock] = {}
@@ -93,7 +97,10 @@ class Buses:
         leaving: str = "",
     ) -> None:
         members = self.journal.of_device(device)
-        wired = bus.wire(kernel, link, members, undo, joining=joining, leaving=leaving)
+        new = joining in self._untouched and self._in_order.get(device) == link.index
+        self._untouched.discard(joining)
+        wired = bus.wire(kernel, link, members, undo, joining=joining, leaving=leaving, new=new)
+        self._in_order[device] = link.index
         for endpoint in wired.absent:
             self.log.warning(
                 "an endpoint has no interface yet: it is wired when it joins",
@@ -103,6 +110,14 @@ class Buses:
         if wired.mended:
             self.note(Recovered.RULES, device, f"{wired.mended} rules")
         self.log.debug("wired", device=device, added=wired.added, removed=wired.removed)
+
+    def pair(
+        self, kernel: CanKernel, endpoint: str, network: str, undo: ExitStack, *, make: bool = True
+    ) -> bus.Ready:
+        ready = bus.ready_pair(kernel, endpoint, network, undo, make=make)
+        if ready.made:
+            self._untouched.add(endpoint)
+        return ready
 
     def forget_dead(self, kernel: CanKernel, device: str, but: str = "") -> None:
         """Forget the endpoints of this bus whose containers are gone, and what is left of them."""
@@ -185,7 +200,7 @@ class Buses:
         if how not in (Condition.MISSING, Condition.STRAYED):
             return
         with self.undoing() as undo:
-            pair = bus.ready_pair(kernel, endpoint.id, network.id, undo).link
+            pair = self.pair(kernel, endpoint.id, network.id, undo).link
             if endpoint.wired and pair.other is not None:
                 self._put_back(kernel, kernel.links()[pair.other], endpoint, network)
         self.note(Recovered.PAIR, network.device, endpoint.id)
@@ -211,12 +226,12 @@ class Buses:
             ):
                 network = self.journal.networks.get(names.marked_network(left.alias) or "")
                 device = network.device if network else left.name
-                with self.held(device):
-                    now = recover.leftovers(
-                        self.journal.networks, self.journal.endpoints, kernel.links().values()
+                with self.held(device), self.open() as now:
+                    still = recover.leftovers(
+                        self.journal.networks, self.journal.endpoints, now.links().values()
                     )
-                    if any(one.index == left.index for one in now):
-                        kernel.delete(left.index, left.name)
+                    if any(one.index == left.index for one in still):
+                        now.delete(left.index, left.name)
                         self.note(Recovered.LEFTOVER, device, left.name)
 
     def note(self, kind: Recovered, device: str, subject: str) -> None:

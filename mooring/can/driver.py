@@ -197,7 +197,7 @@ class Driver:
         ):
             self.buses.device(kernel, network, undo, make=self._recover)
             self.buses.forget_dead(kernel, network.device)
-            bus.ready_pair(kernel, call.endpoint, network.id, undo)
+            self.buses.pair(kernel, call.endpoint, network.id, undo)
             known = self.journal.endpoints.get(call.endpoint)
             if known is not None and known.network == network.id:
                 new = replace(known, options=asked)
@@ -240,7 +240,7 @@ class Driver:
             self.buses.warned(self.journal.put_endpoint, endpoint)
             device = self.buses.device(kernel, network, undo, make=self._recover)
             self.buses.forget_dead(kernel, network.device, but=call.endpoint)
-            pair = bus.ready_pair(kernel, endpoint.id, network.id, undo, make=self._recover)
+            pair = self.buses.pair(kernel, endpoint.id, network.id, undo, make=self._recover)
             if pair.made:
                 self.buses.note(Recovered.PAIR, network.device, endpoint.id)
             self.buses.wire(kernel, device, network.device, undo, joining=endpoint.id)

@@ -81,6 +81,8 @@ class Kernel:
     def __init__(self, kinds: Kinds = Kinds()) -> None:
         self._kinds = kinds
         self._netlink = Netlink()
+        self._links: dict[int, Link] | None = None
+        """As they were listed, until this connection changes one."""
 
     def __enter__(self) -> Self:
         return self
@@ -99,8 +101,20 @@ class Kernel:
     # --- looking
 
     def links(self) -> dict[int, Link]:
-        """All links of the namespace by index."""
-        return {one.index: one for one in map(rtcan.link, self._dump(RTM_GETLINK, rtcan.ASK_LINKS))}
+        """All links of the namespace by index; listed once, and again after a change of ours."""
+        if self._links is None:
+            told = self._dump(RTM_GETLINK, rtcan.ASK_LINKS)
+            self._links = {one.index: one for one in map(rtcan.link, told)}
+        return self._links
+
+    def _link(self, index: int) -> Link | None:
+        """One link as it is now."""
+        doing = "looking at a link"
+        try:
+            told = self._netlink.request(RTM_GETLINK, 0, rtcan.ask_link(index), doing=doing)
+        except NetlinkError:
+            return None
+        return rtcan.link(told[0].payload) if told else None
 
     def rules(self) -> list[FoundRule]:
         """All rules of can-gw; none where it is not loaded."""
@@ -144,8 +158,15 @@ class Kernel:
                 with suppress(MooringError):
                     self.delete(index, name)
                 raise _explained(f"marking the interface {name}", marked.errno, marked.sentence)
+            self._links = {**taken, **self._made(index)}
             return index
         raise KernelError(doing, errno.EBUSY)
+
+    def _made(self, index: int) -> dict[int, Link]:
+        """A new link, and its other end."""
+        link = self._link(index)
+        other = self._link(link.other) if link and link.other and not link.away else None
+        return {one.index: one for one in (link, other) if one}
 
     def set_up(self, link: Link) -> None:
         self._do(rtcan.set_up(link.index), f"setting {link.name} up")
@@ -171,6 +192,7 @@ class Kernel:
         deadline = time.monotonic() + seconds
         with link_events() as events:
             while True:
+                self._links = None
                 if any(link.name == name for link in self.links().values()):
                     return True
                 left = deadline - time.monotonic()
@@ -220,18 +242,24 @@ class Kernel:
         if add and not gateway_loaded():
             load_gateway()
         # What is new first: a frame may come twice for a moment, and is never lost.
-        said = self._batch([rtcan.add_rule(rule) for rule in add], doing)
+        said = self._batch([rtcan.add_rule(rule) for rule in add], doing, links=False)
         refused = next((one for one in said if one.errno), None)
         if refused is not None:
             added = [rule for rule, one in zip(add, said, strict=True) if not one.errno]
-            self._batch([rtcan.delete_rule(rule) for rule in added], "taking can-gw rules back")
+            back = [rtcan.delete_rule(rule) for rule in added]
+            self._batch(back, "taking can-gw rules back", links=False)
             raise _explained(doing, refused.errno, refused.sentence, gateway=True)
         gone = (0, errno.EINVAL, errno.ENODEV)
-        for one in self._batch([rtcan.delete_rule(rule) for rule in remove], doing):
+        taken = [rtcan.delete_rule(rule) for rule in remove]
+        for one in self._batch(taken, doing, links=False):
             if one.errno not in gone:
                 raise _explained(doing, one.errno, one.sentence, gateway=True)
 
-    def _batch(self, requests: Sequence[Request], doing: str) -> list[Verdict]:
+    def _batch(
+        self, requests: Sequence[Request], doing: str, *, links: bool = True
+    ) -> list[Verdict]:
+        if links:
+            self._links = None
         try:
             return self._netlink.batch(requests, doing=doing)
         except NetlinkError as error:

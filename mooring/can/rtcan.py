@@ -47,6 +47,11 @@ ASK_RULES = _RTCANMSG.pack(AF_CAN, 0, 0)
 # --- links ----------------------------------------------------------------------------------------
 
 
+def ask_link(index: int) -> bytes:
+    """For RTM_GETLINK, of one."""
+    return _link(index) + nlmsg.u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
+
+
 def new_link(index: int, name: str, kind: str) -> Request:
     """A link of a kind that needs no data, with an index that nothing has yet."""
     info = nlmsg.nested(_IFLA_LINKINFO, nlmsg.text(_IFLA_INFO_KIND, kind))

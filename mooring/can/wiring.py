@@ -55,19 +55,43 @@ def rules(bus: int, parties: Sequence[Party]) -> list[Rule]:
     wanted: list[Rule] = []
     senders = [one.index for one in parties if one.access.sends]
     for sender in senders:
-        wanted += [Rule(sender, bus, flags | ECHO) for flags in _TYPES]
+        wanted += _to_bus(sender, bus)
     for one in parties:
-        if not one.access.hears:
-            continue
-        sources = [bus, *(sender for sender in senders if sender != one.index)]
-        wanted += [
-            Rule(source, one.index, flags, filter=passing)
-            for source in sources
-            for passing in one.filters or (None,)
-            for flags in _TYPES
-        ]
-        if one.errframes:
-            wanted.append(Rule(bus, one.index, 0, filter=filters.ERRORS))
+        wanted += _into(one, bus, [bus, *senders])
+    return wanted
+
+
+def rules_of(bus: int, parties: Sequence[Party], joining: int) -> list[Rule]:
+    """Those of ``rules`` at one party's end: 4·N for the Nth."""
+    wanted: list[Rule] = []
+    senders = [one.index for one in parties if one.access.sends]
+    if joining in senders:
+        wanted += _to_bus(joining, bus)
+    for one in parties:
+        if one.index == joining:
+            wanted += _into(one, bus, [bus, *senders])
+        elif joining in senders:
+            wanted += _into(one, bus, [joining])
+    return wanted
+
+
+def _to_bus(sender: int, bus: int) -> list[Rule]:
+    return [Rule(sender, bus, flags | ECHO) for flags in _TYPES]
+
+
+def _into(one: Party, bus: int, sources: Collection[int]) -> list[Rule]:
+    """The rules by which one hears these sources, if it hears, and is not one of them."""
+    if not one.access.hears:
+        return []
+    wanted = [
+        Rule(source, one.index, flags, filter=passing)
+        for source in sources
+        if source != one.index
+        for passing in one.filters or (None,)
+        for flags in _TYPES
+    ]
+    if one.errframes and bus in sources:
+        wanted.append(Rule(bus, one.index, 0, filter=filters.ERRORS))
     return wanted
 
 

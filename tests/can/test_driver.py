@@ -495,6 +495,30 @@ def test_endpoints_of_a_docker_that_was_restarted_by_force_are_forgotten(plugin:
     assert set(plugin.journal.endpoints) == {new.endpoint}
 
 
+def test_who_joins_a_bus_that_is_in_order_has_nobody_else_s_rules_looked_at(
+    plugin: Plugin,
+) -> None:
+    bus = plugin.network()
+    one, two = plugin.start(bus), plugin.endpoint(bus)
+    seen: list[str] = []
+    plugin.world.refuse = lambda name: seen.append(name) or 0
+    two.join()
+    assert "rules" not in seen
+    assert plugin.world.hears(two.end.index) == sorted([bus_index(plugin), one.end.index])
+    two.join()
+    assert "rules" in seen
+    assert len(plugin.world.rules) == 2 * 2 * 3
+
+
+def test_the_first_join_of_a_process_puts_all_rules_of_the_bus_in_order(plugin: Plugin) -> None:
+    bus = plugin.network()
+    plugin.start(bus)
+    plugin.world.rules.pop()
+    plugin.restart()
+    plugin.start(bus)
+    assert len(plugin.world.rules) == 2 * 2 * 3
+
+
 def test_silence_tears_nothing_down(plugin: Plugin) -> None:
     bus = plugin.network()
     container = plugin.start(bus)

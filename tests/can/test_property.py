@@ -11,7 +11,7 @@ import pytest
 
 from mooring.can import health, journal, names, recover, wiring
 from mooring.core.errors import MooringError
-from mooring.model.can import FoundRule, Link, Rule
+from mooring.model.can import Access, Filter, FoundRule, Link, Rule
 from tests.can.fakes import HOST, Crash
 from tests.can.plugin import Container, Plugin
 
@@ -250,3 +250,22 @@ def test_a_plan_that_was_applied_leaves_nothing_to_do() -> None:
         assert [rule for rule in after if 99 in (rule.source, rule.target)] == [
             rule for rule in there if 99 in (rule.source, rule.target)
         ]
+
+
+def test_the_rules_of_one_party_are_those_of_the_bus_at_its_end() -> None:
+    chance = random.Random(2)
+    passing = (Filter(1, 0x7FF), Filter(2, 0x7FF))
+    for _ in range(200):
+        parties = [
+            wiring.Party(
+                index,
+                chance.choice(list(Access)),
+                chance.choice([(), passing]),
+                chance.random() < 0.5,
+            )
+            for index in chance.sample(range(10, 30), chance.randint(1, 6))
+        ]
+        one = chance.choice(parties).index
+        found = wiring.rules_of(5, parties, one)
+        expected = [r for r in wiring.rules(5, parties) if one in (r.source, r.target)]
+        assert sorted(found, key=repr) == sorted(expected, key=repr)

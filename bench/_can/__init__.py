@@ -1,0 +1,1 @@
+"""What bench/can measures, a file for each subject."""
