@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import configparser
 import os
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from mooring.can import units
+from mooring.can import kernel, units
 from mooring.cli import can
+from mooring.cli.can import install
 
 
 def unit(text: str) -> configparser.ConfigParser:
@@ -50,6 +53,42 @@ def test_a_dry_run_of_install_shows_every_file_and_command_and_does_nothing(
         "# systemctl daemon-reload",
     ):
         assert part in said
+
+
+def test_without_the_kernel_s_modules_nothing_is_installed_and_it_says_what_to_do(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "modprobe"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\necho 'FATAL: Module vxcan not found.' >&2; exit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(os, "uname", lambda: SimpleNamespace(release="6.8.0-1009-aws"))
+    monkeypatch.setattr(kernel, "_MODULES", tmp_path)
+    monkeypatch.setattr(install, "_RUNNING", tmp_path)
+    etc = tmp_path / "etc"
+    monkeypatch.setattr(install, "_UNITS", etc)
+    monkeypatch.setattr(install, "_MODULES", etc / "mooring-can.conf")
+    with pytest.raises(SystemExit) as ended:
+        can.main(["install"])
+    assert ended.value.code == 1
+    said = capsys.readouterr().err
+    assert "loading the kernel's modules vcan, vxcan, can-gw" in said
+    assert "Module vxcan not found" in said
+    assert "linux-modules-extra-6.8.0-1009-aws" in said
+    assert not etc.exists()
+
+
+def test_without_systemd_it_says_what_to_do_by_hand(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    monkeypatch.setattr(install, "_RUNNING", tmp_path / "none")
+    with pytest.raises(SystemExit) as ended:
+        can.main(["install"])
+    assert ended.value.code == 1
+    assert "not run by systemd" in capsys.readouterr().err
 
 
 def test_who_is_not_root_is_told_so(

@@ -74,7 +74,8 @@ def install(asked: argparse.Namespace) -> int:
         for command in (_load(), *commands):
             print(f"# {_shown(command)}")
         return 0
-    _check("installing the service")
+    by_hand = f"load {', '.join(units.MODULES)} and start `mooring can serve` before Docker"
+    _check("installing the service", f"have your init {by_hand}")
     _load_modules()
     for file, text in files.items():
         print(f"wrote {file}" if _written(file, text) else f"{file} is as it shall be")
@@ -94,7 +95,7 @@ def uninstall(asked: argparse.Namespace) -> int:
         for line in (_shown(stop), *(f"rm {file}" for file in files), _shown(reload)):
             print(f"# {line}")
         return 0
-    _check("removing the service")
+    _check("removing the service", "nothing to do")
     if not any(file.exists() for file in files):
         raise UsageError("removing the service", f"there is no {files[0]}", "nothing to do")
     failed = None
@@ -128,16 +129,12 @@ def _service(asked: argparse.Namespace) -> str:
         raise UsageError("writing the service's file", str(error)) from None
 
 
-def _check(attempted: str) -> None:
+def _check(attempted: str, without: str) -> None:
+    """``without`` is what to do where there is no systemd."""
     if os.geteuid() != 0:
         raise MooringError(attempted, "it needs root", "run it with sudo")
     if not _RUNNING.is_dir():
-        raise MooringError(
-            attempted,
-            "this machine is not run by systemd",
-            "have your init start `mooring can serve` before Docker, and load the modules "
-            + ", ".join(units.MODULES),
-        )
+        raise MooringError(attempted, "this machine is not run by systemd", without)
 
 
 def _load() -> tuple[str, ...]:
