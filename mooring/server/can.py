@@ -160,16 +160,13 @@ def _endpoint_news(
     name: str, before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, Any]]
 ) -> list[str]:
     had, has = (
-        [e["id"] for e in endpoints if e["state"] != _UNWIRED] for endpoints in (before, after)
+        # Keys, and no set: they keep their order.
+        dict.fromkeys(e["id"] for e in endpoints if e["state"] != _UNWIRED)
+        for endpoints in (before, after)
     )
-    told = [
-        f"{_some(ids)} {verb}"
-        for verb, ids in (
-            ("joined", [one for one in has if one not in set(had)]),
-            ("left", [one for one in had if one not in set(has)]),
-        )
-        if ids
-    ]
+    joined = [one for one in has if one not in had]
+    left = [one for one in had if one not in has]
+    told = [f"{_some(ids)} {verb}" for verb, ids in (("joined", joined), ("left", left)) if ids]
     return [f"{name}: {', '.join(told)}"] if told else []
 
 

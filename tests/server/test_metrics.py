@@ -252,8 +252,9 @@ async def test_every_recovery_that_is_reported_is_counted(counted: World) -> Non
         for count in (1, 3, 3):
             recoveries = tuple(mended(at=float(n)) for n in range(count))
             await agent.report(wiring(bus("vcan0"), recoveries=recoveries))
-        await asyncio.sleep(0.01)
-        found = await samples(counted)
+        async with asyncio.timeout(30):
+            while (found := await samples(counted))["mooring_can_recoveries",] < 3:
+                await asyncio.sleep(0.01)
     assert found["mooring_can_recoveries",] == 3
     assert found["mooring_events_total", "can_bus", "created"] == 1
 
