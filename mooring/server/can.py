@@ -12,6 +12,8 @@ from mooring.model.can import BusHealth, CanWiring, Finding, Health, Recovered, 
 from mooring.server.merge import Row, Values
 
 COUNTERS = ("received", "sent", "dropped")
+MOST = 2**53
+"""Where counting ends: every database and every reader of JSON has numbers up to here."""
 MAX_NAMED = 5
 """Of more endpoints than this only the number is told."""
 _UNWIRED = "created"
@@ -88,7 +90,7 @@ def _grown(before: Row | None, endpoints: Iterable[Mapping[str, Any]]) -> Values
         for name in COUNTERS:
             now, then = endpoint[name], last.get(name, 0)
             grown[name] += now - then if now >= then else now
-    return grown
+    return {name: min(count, MOST) for name, count in grown.items()}
 
 
 def _by_bus(health: Health) -> dict[str, list[Finding]]:

@@ -232,6 +232,14 @@ async def test_the_frames_of_a_bus_grow_when_endpoints_leave_and_rules_are_made_
     assert seen == [(30, 4, 0), (35, 4, 0), (38, 5, 0), (40, 5, 6), (40, 5, 6)]
 
 
+async def test_figures_beyond_all_sense_cost_no_report(world: World) -> None:
+    agent = await gateway(world)
+    members = [endpoint(f"{n}", received=2**53) for n in range(1100)]
+    for _ in range(2):
+        assert await agent.report(wiring(bus("vcan0", *members))) == "stored"
+    assert (await world.one("can-buses"))["received"] == 2**53
+
+
 async def test_counters_are_told_to_whoever_looks_and_stay_off_the_timeline(world: World) -> None:
     agent = await gateway(world)
     await agent.report(wiring(bus("vcan0", endpoint("1a")), bus("vcan1")))
