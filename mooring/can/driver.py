@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 
+from mooring import __version__
 from mooring.can import bus, names, options, protocol, recover
 from mooring.can.buses import Buses
 from mooring.can.journal import Journal
@@ -22,6 +23,8 @@ from mooring.can.protocol import Call, Joined
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.model.can import (
+    Calls,
+    DriverTotals,
     Endpoint,
     EndpointState,
     Link,
@@ -48,10 +51,11 @@ class Driver:
         self.journal = journal
         self.log = log
         self.buses = Buses(journal, kernel, log, lives, uptime)
-        self.calls: Counter[tuple[str, str]] = Counter()
-        """How many calls, by verb and result (done or failed)."""
-        self.seconds: defaultdict[str, float] = defaultdict(float)
-        """How long they took together, by verb."""
+        self.calls: Counter[tuple[str, bool]] = Counter()
+        """How many calls of Docker's, by verb and whether they were done."""
+        self.seconds: defaultdict[tuple[str, bool], float] = defaultdict(float)
+        """How long they took together."""
+        self._since = time.time()
         self._recover = recover
         self._strict_ipam = strict_ipam
         self._guard = threading.Lock()
@@ -79,28 +83,30 @@ class Driver:
             MooringError: what could not be done, and the remedy; nothing of it is left.
         """
         began = time.monotonic()
-        result = "failed"
+        done = False
         try:
             answer = self._verbs[call.verb](call)
-            result = "done"
+            done = True
         finally:
-            with self._guard:
-                self.calls[call.verb, result] += 1
-                self.seconds[call.verb] += time.monotonic() - began
+            if call.verb not in protocol.OWN:
+                with self._guard:
+                    self.calls[call.verb, done] += 1
+                    self.seconds[call.verb, done] += time.monotonic() - began
         return answer
 
     def status(self) -> Mapping[str, object]:
         """What only this process knows: what it was asked and what it mended."""
         with self._guard:
-            return {
-                "recovered": dict(self.buses.recovered),
-                "recoveries": list(self.buses.recoveries),
-                "calls": [
-                    {"verb": verb, "result": result, "count": count}
-                    for (verb, result), count in sorted(self.calls.items())
-                ],
-                "seconds": {verb: round(taken, 6) for verb, taken in sorted(self.seconds.items())},
-            }
+            calls = tuple(
+                Calls(verb, done, count, round(self.seconds[verb, done], 6))
+                for (verb, done), count in sorted(self.calls.items())
+            )
+        recovered = tuple((kind.value, n) for kind, n in sorted(self.buses.recovered.items()))
+        return {
+            "version": __version__,
+            "totals": DriverTotals(self._since, calls, recovered),
+            "recoveries": list(self.buses.recoveries),
+        }
 
     def _repair(self, _: Call) -> Mapping[str, object]:
         failed: list[str] = []

@@ -25,7 +25,7 @@ MAX_BYTES = 16 << 20
 """Of a file that is read back: some 10,000 endpoints."""
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
-_NETWORKS, _ENDPOINTS = "networks.json", "endpoints.json"
+FILES = _NETWORKS, _ENDPOINTS = "networks.json", "endpoints.json"
 _VERSION = 1
 
 

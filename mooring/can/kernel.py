@@ -359,5 +359,19 @@ def until_news(events: socket.socket, seconds: float) -> None:
         events.recv(1 << 16)
 
 
+def drained(events: socket.socket) -> int:
+    """How much news there is, which is none then."""
+    events.setblocking(False)
+    count = 0
+    while True:
+        try:
+            count += bool(events.recv(1 << 16))
+        except BlockingIOError:
+            return count
+        except OSError:
+            # ENOBUFS: more than fits.
+            count += 1
+
+
 def by_name(links: Iterable[Link], name: str) -> Link | None:
     return next((link for link in links if link.name == name), None)

@@ -59,7 +59,7 @@ def _around(journal: Journal, socket: Path) -> list[Finding]:
                     "make the folder, or see whose it is")
         )  # fmt: skip
     try:
-        ask.ask(socket, "Plugin.Activate", seconds=ANSWERS)
+        ask.ask(socket, "Mooring.Status", seconds=ANSWERS)
     except MooringError as error:
         findings.append(Finding(Weight.ERROR, str(socket), error.why, error.remedy))
     return findings

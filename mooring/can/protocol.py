@@ -78,7 +78,9 @@ VERBS: Mapping[str, frozenset[str]] = {
     "Mooring.Status": _NOTHING,
     "Mooring.Repair": _NOTHING,
 }
-"""Each verb with the ids that it must name; the last two are not Docker's but our commands'."""
+"""Each verb with the ids that it must name."""
+OWN = frozenset({"Status", "Repair"})
+"""Those that are not Docker's but our commands'."""
 
 
 def names_something(path: str) -> bool:

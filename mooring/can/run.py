@@ -10,12 +10,14 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mooring.can.companion import accompany
 from mooring.can.driver import Driver
 from mooring.can.journal import Journal, boot_id
 from mooring.can.kernel import Kernel, link_events, until_news
 from mooring.can.protocol import Call
 from mooring.can.serve import listening, serve
 from mooring.can.unanswered import Unanswered
+from mooring.core.backoff import Backoff
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
 from mooring.core.places import make_folder, only_one
@@ -25,6 +27,7 @@ STATE = Path("/var/lib/mooring/can")
 LOCK = "can"
 QUIET = 3600.0
 """Seconds after which devices are looked at though nothing was heard of them."""
+COMPANION = Backoff(first=1.0, cap=60.0)
 SETTLE = 0.1
 """Seconds from the first news of a device to the look at it."""
 
@@ -35,6 +38,8 @@ class Config:
     state: Path = STATE
     recover: bool = True
     strict_ipam: bool = False
+    companion: tuple[str, ...] = ()
+    """What runs beside it, and reports."""
 
 
 def run(config: Config, log: Lines) -> None:
@@ -58,6 +63,9 @@ def run(config: Config, log: Lines) -> None:
                 threading.Thread(target=watch, name="watch", daemon=True).start()
                 # Beside the first calls, which wait for the bus that they need and no other.
                 threading.Thread(target=_mend, args=(driver, log), name="mend", daemon=True).start()
+            if config.companion:
+                beside = partial(accompany, config.companion, log, COMPANION)
+                threading.Thread(target=beside, name="companion", daemon=True).start()
             serve(listener, driver.answer, unanswered, log)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from mooring.can import run
@@ -16,6 +17,17 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--socket", type=Path, default=run.SOCKET, metavar="PATH",
         help="where the driver serves (%(default)s)",
+    )  # fmt: skip
+
+
+def add_server(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--server", default=os.environ.get("MOORING_SERVER"), metavar="URL",
+        help="report to this server: http://HOST:8930 (MOORING_SERVER)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--key-file", type=Path, metavar="FILE",
+        help="a file that holds an agent's key and nothing else, instead of MOORING_KEY",
     )  # fmt: skip
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
 from mooring.can import run
+from mooring.cli.can import places, report
 from mooring.core.lines import LEVELS, Lines
 
 
@@ -30,9 +32,14 @@ def add(commands: Any) -> None:
         "--strict-ipam", action="store_true",
         help="refuse networks that were not created with --ipam-driver null",
     )  # fmt: skip
+    places.add_server(parser)
     parser.add_argument("--log-level", choices=list(LEVELS), default="info", help="(%(default)s)")
     parser.add_argument("--log-format", choices=["text", "json"], default="text")
     parser.set_defaults(run=serve)
+
+
+def _program(words: list[str]) -> tuple[str, ...]:
+    return (sys.executable, "-m", "mooring", *words)
 
 
 def serve(asked: argparse.Namespace) -> int:
@@ -41,6 +48,7 @@ def serve(asked: argparse.Namespace) -> int:
         state=asked.state_dir,
         recover=not asked.no_recover,
         strict_ipam=asked.strict_ipam,
+        companion=_program(report.command_of(asked)) if asked.server else (),
     )
     run.run(config, Lines(asked.log_level, asked.log_format))
     return 0

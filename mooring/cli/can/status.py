@@ -51,8 +51,8 @@ def status(asked: argparse.Namespace) -> int:
             print(f"  {line}")
     if not found.buses:
         print("no networks")
-    if own and own["recovered"]:
-        mended = ", ".join(f"{count} {what}" for what, count in own["recovered"].items())
+    if own and own["totals"]["recoveries"]:
+        mended = ", ".join(f"{count} {what}" for what, count in own["totals"]["recoveries"])
         print(f"recovered since the driver started: {mended}")
     elif own is None:
         print("the driver does not answer")
