@@ -58,7 +58,7 @@ LogRateLimitBurst=5000
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_SYS_ADMIN CAP_DAC_READ_SEARCH
 NoNewPrivileges=yes
 RestrictNamespaces=net
-RestrictAddressFamilies=AF_UNIX AF_NETLINK
+RestrictAddressFamilies={families}
 ProtectSystem=strict
 ProtectHome=read-only
 DevicePolicy=closed
@@ -84,13 +84,19 @@ def socket_unit() -> str:
     return _SOCKET
 
 
-def service_unit(command: Sequence[str], environment: Mapping[str, str]) -> str:
+def service_unit(
+    command: Sequence[str], environment: Mapping[str, str], *, reports: bool = False
+) -> str:
     """The service (systemd.service(5), systemd.exec(5)).
 
-    ``command`` begins with an absolute path. Raises ValueError for what a unit can't hold.
+    ``command`` begins with an absolute path; ``reports`` says that it reports to a server. Raises
+    ValueError for what a unit can't hold.
     """
+    families = ["AF_UNIX", "AF_NETLINK", *(["AF_INET", "AF_INET6"] if reports else [])]
     return _SERVICE.format(
-        command=command_line(command), environment=environment_lines(environment)
+        command=command_line(command),
+        environment=environment_lines(environment),
+        families=" ".join(families),
     )
 
 

@@ -55,6 +55,26 @@ def test_a_dry_run_of_install_shows_every_file_and_command_and_does_nothing(
         assert part in said
 
 
+def test_a_service_that_reports_has_its_key_in_a_file_and_may_reach_the_network(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("MOORING_KEY", "secret")
+    server = ["--dry-run", "--server", "http://map.example:8930"]
+    with pytest.raises(SystemExit) as ended:
+        can.main(["install", *server])
+    assert ended.value.code == 2
+    assert "--key-file" in capsys.readouterr().err
+    key = tmp_path / "key"
+    key.write_text("secret\n")
+    with pytest.raises(SystemExit) as ended:
+        can.main(["install", *server, "--key-file", str(key)])
+    assert not ended.value.code
+    said = capsys.readouterr().out
+    assert f"--server=http://map.example:8930 --key-file={key}" in said
+    assert "AF_INET6" in said
+    assert "secret" not in said
+
+
 def test_without_the_kernel_s_modules_nothing_is_installed_and_it_says_what_to_do(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mooring.can import units
+from mooring.cli.can import places
 from mooring.core.errors import MooringError, UsageError, why_os
 from mooring.core.lines import LEVELS
 
@@ -34,6 +35,7 @@ def add(commands: Any) -> None:
         "--strict-ipam", action="store_true",
         help="refuse networks that were not created with --ipam-driver null",
     )  # fmt: skip
+    places.add_server(parser)
     parser.add_argument("--log-level", choices=list(LEVELS), default="info", help="(%(default)s)")
     _add_dry_run(parser)
     parser.set_defaults(run=install)
@@ -122,11 +124,25 @@ def _service(asked: argparse.Namespace) -> str:
     command = [sys.executable, "-m", "mooring", "can", "serve", "--log-level", asked.log_level]
     if asked.strict_ipam:
         command.append("--strict-ipam")
+    if asked.server:
+        command += [f"--server={asked.server}", f"--key-file={_key_file(asked)}"]
     environment = {name: os.environ[name] for name in _TAKEN_ALONG if os.environ.get(name)}
     try:
-        return units.service_unit(command, environment)
+        return units.service_unit(command, environment, reports=bool(asked.server))
     except ValueError as error:
         raise UsageError("writing the service's file", str(error)) from None
+
+
+def _key_file(asked: argparse.Namespace) -> Path:
+    """Where the service finds its key; a unit is no place for one, for everybody may read it."""
+    file: Path | None = asked.key_file
+    if file is None or not file.is_file():
+        raise UsageError(
+            f"reporting to {asked.server}",
+            f"there is no file {file}" if file else "the service needs a file that holds its key",
+            "write an agent's key into one that root alone may read, and name it with --key-file",
+        )
+    return file.absolute()
 
 
 def _check(attempted: str, without: str) -> None:
