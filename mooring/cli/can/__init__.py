@@ -12,7 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from mooring.cli.can import health, install, repair, report, serve, status
+from mooring.cli.can import health, install, monitor, repair, report, serve, status
 from mooring.core.errors import MooringError
 
 
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str]) -> NoReturn:
         prog="mooring can", description="A Docker network that is a CAN bus."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (serve, health, status, repair, report, install):
+    for command in (serve, health, status, monitor, repair, report, install):
         command.add(commands)
     asked = parser.parse_args(arguments)
     try:
