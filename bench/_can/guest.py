@@ -21,11 +21,12 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import ClassVar
 
-from mooring.can import rtcan, wiring
+from mooring.can import bus, rtcan, wiring
 from mooring.can.driver import Driver
 from mooring.can.journal import Journal
 from mooring.can.kernel import Kernel, Kinds
@@ -33,7 +34,15 @@ from mooring.can.options import GENERIC
 from mooring.can.protocol import Call
 from mooring.core import nlmsg
 from mooring.core.lines import Lines
-from mooring.model.can import FoundRule, Link, Rule
+from mooring.model.can import (
+    Endpoint,
+    EndpointState,
+    FoundRule,
+    Link,
+    Network,
+    NetworkOptions,
+    Rule,
+)
 
 DEVICE = "vcan88"
 OPTIONS = {GENERIC: {"vxcan.dev": "vcan", "vxcan.id": "88"}}
@@ -120,16 +129,16 @@ def join(
     rows = []
     for count in counts:
         *before, last = _endpoints(count)
-        bus = Bus(kernel)
-        bus.wire(before)
+        made = Bus(kernel)
+        made.wire(before)
         warm = []
         for _ in range(repetitions):
-            bus.call("CreateEndpoint", last)
-            warm.append(bus.call("Join", last))
-            bus.call("Leave", last)
-            bus.call("DeleteEndpoint", last)
-        compared = [_compared(bus, last) for _ in range(repetitions)]
-        bus.end()
+            made.call("CreateEndpoint", last)
+            warm.append(made.call("Join", last))
+            made.call("Leave", last)
+            made.call("DeleteEndpoint", last)
+        compared = [_compared(made, last) for _ in range(repetitions)]
+        made.end()
         cold = [_cold(kernel) for _ in range(repetitions)]
         rows.append(
             {
@@ -144,27 +153,27 @@ def join(
     return rows
 
 
-def _compared(bus: Bus, last: str) -> float:
+def _compared(made: Bus, last: str) -> float:
     """The first Join of a process, for which all rules of the bus are compared."""
-    bus.call("CreateEndpoint", last)
-    bus.start()
-    taken = bus.call("Join", last)
-    bus.call("Leave", last)
-    bus.call("DeleteEndpoint", last)
+    made.call("CreateEndpoint", last)
+    made.start()
+    taken = made.call("Join", last)
+    made.call("Leave", last)
+    made.call("DeleteEndpoint", last)
     return taken
 
 
 def _cold(kernel: Callable[[], Kernel]) -> float:
     """Neither the interface of the bus nor the pair is there, and the endpoint is not known."""
-    bus = Bus(kernel)
-    bus.call("CreateNetwork")
+    made = Bus(kernel)
+    made.call("CreateNetwork")
     with kernel() as here:
         for link in here.links().values():
             if link.name == DEVICE:
                 here.delete(link.index, link.name)
-    bus.start()
-    taken = bus.call("Join", _id("cold"))
-    bus.end()
+    made.start()
+    taken = made.call("Join", _id("cold"))
+    made.end()
     return taken
 
 
@@ -224,20 +233,39 @@ def clear(count: int) -> None:
         subprocess.run(["ip", "link", "del", name], check=True)
 
 
+def wire_kernel(count: int) -> float:
+    """Milliseconds of the driver for what the programs do: no journal, and no calls of Docker's."""
+    network = Network(_id("network"), NetworkOptions(DEVICE, "can"), physical=False)
+    joined = EndpointState.JOINED
+    members = [(Endpoint(one, network.id, state=joined), network) for one in _endpoints(count)]
+    log = Lines("error", stream=io.StringIO())
+    began = time.perf_counter()
+    with Kernel() as kernel, ExitStack() as undo:
+        device = bus.ready_device(kernel, network.options, False, undo, log).link
+        for endpoint, _ in members:
+            bus.ready_pair(kernel, endpoint.id, network.id, undo)
+        bus.wire(kernel, device, members, undo)
+        # What was made is taken back after it.
+        return (time.perf_counter() - began) * 1000
+
+
 def wire_all(repetitions: int, most: int, counts: Sequence[int]) -> list[dict[str, float]]:
     rows = []
     for count in counts:
         own = []
+        kernel = []
         for _ in range(repetitions):
-            bus = Bus(Kernel)
-            own.append(bus.wire(_endpoints(count)))
-            bus.end()
+            kernel.append(wire_kernel(count))
+            one = Bus(Kernel)
+            own.append(one.wire(_endpoints(count)))
+            one.end()
         rules = 2 * count * (count + 1)
         rows.append(
             {
                 "n": count,
                 "rules": rules,
-                "own_ms": statistics.median(own),
+                "wiring_ms": statistics.median(kernel),
+                "calls_ms": statistics.median(own),
                 "programs_ms": wire_by_programs(count, most),
                 "run": min(rules, -(-rules // max(1, -(-rules // most)))),
             }

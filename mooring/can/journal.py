@@ -147,12 +147,8 @@ class Journal:
         new, old = path.with_suffix(".new"), path.with_suffix(".old")
         try:
             write(new, content, synced=synced)
-            with suppress(FileNotFoundError):
-                # A second name for it first, so that there is no moment without the file.
-                link = path.with_suffix(".link")
-                link.unlink(missing_ok=True)
-                os.link(path, link)
-                os.replace(link, old)
+            if synced:
+                _keep(path, old)
             os.replace(new, path)
             if synced:
                 sync_folder(self.folder)
@@ -175,6 +171,15 @@ class Journal:
         instead = str(old) if found else worse or "nothing"
         self.set_aside.append(SetAside(str(bad), reason, instead))
         return found
+
+
+def _keep(path: Path, old: Path) -> None:
+    """Give a file a second name, so that there is no moment without it."""
+    link = path.with_suffix(".link")
+    link.unlink(missing_ok=True)
+    with suppress(FileNotFoundError):
+        os.link(path, link)
+        os.replace(link, old)
 
 
 def write(path: Path, content: bytes, *, synced: bool) -> None:
