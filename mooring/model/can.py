@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Access(StrEnum):
@@ -149,9 +150,11 @@ class Link:
     """The controller's state (linux/can/netlink.h): 3 is bus-off, None is a device without."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A rule of can-gw: frames of one type that arrive at ``source`` are sent at ``target``."""
+class Rule(NamedTuple):
+    """A rule of can-gw: frames of one type that arrive at ``source`` are sent at ``target``.
+
+    A bus has thousands, which are compared by the set: hence a tuple.
+    """
 
     source: int
     target: int
@@ -160,8 +163,7 @@ class Rule:
     filter: Filter | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class FoundRule:
+class FoundRule(NamedTuple):
     """A rule as the kernel has it, with its counters."""
 
     rule: Rule
