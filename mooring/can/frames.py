@@ -14,6 +14,7 @@ CLASSIC_SIZE, FD_SIZE = 16, 72
 """Of struct can_frame and struct canfd_frame (linux/can.h), by which they are told apart."""
 
 _HEAD = struct.Struct("=IBBBB")  # id with flags, length, FD's flags, reserved, longer length
+_OF_THE_FRAME = 0x03
 WINDOW = 2.0
 """Seconds of which a rate is taken."""
 
@@ -49,7 +50,8 @@ def read(content: bytes, at: float) -> Frame | None:
         remote=remote,
         error=error,
         fd=fd,
-        flags=flags if fd else 0,
+        # The kernel's own mark of CAN FD among them is no part of the frame.
+        flags=flags & _OF_THE_FRAME if fd else 0,
     )
 
 

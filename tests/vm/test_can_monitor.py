@@ -28,7 +28,7 @@ def monitored(vm: Machine, form: str) -> str:
         "rm -f /run/seen; systemd-run --quiet --unit monitor --property=KillSignal=SIGINT "
         f"sh -c 'exec mooring can monitor vcan0 --format {form} >/run/seen'"
     )
-    can.wait(vm, "grep -q vcan0 /proc/net/can/rcvlist_all")
+    can.wait(vm, "grep -q 'vcan0 .*raw' /proc/net/can/rcvlist_all")
     for frame in FRAMES:
         vm.run("cansend", "vcan0", frame)
     vm.run("sleep", "1")
@@ -70,7 +70,7 @@ def test_an_interface_that_goes_down_ends_it_with_a_word(vm: Machine) -> None:
     vm.run("ip", "link", "add", "vcan8", "up", "type", "vcan")
     vm.shell("rm -f /run/down; systemd-run --quiet --unit down "
              "sh -c 'mooring can monitor vcan8 2>/run/down; echo $? >>/run/down'")  # fmt: skip
-    can.wait(vm, "grep -q vcan8 /proc/net/can/rcvlist_all")
+    can.wait(vm, "grep -q 'vcan8 .*raw' /proc/net/can/rcvlist_all")
     vm.run("ip", "link", "set", "vcan8", "down")
     can.wait(vm, "grep -qx 1 /run/down")
     assert "listening to vcan8" in vm.run("cat", "/run/down")
