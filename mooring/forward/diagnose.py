@@ -124,8 +124,13 @@ def diagnose(records: Sequence[StreamRecord], look: Look) -> Diagnosis:
         return Diagnosis(Pattern.UNKNOWN, (nothing,), ("start it, and ask again",))
     pattern, evidence = _lately(recent)
     if pattern is Pattern.HEALTHY:
-        evidence = (*_live(look), *evidence)
-    return Diagnosis(pattern, evidence, _ADVICE[pattern])
+        return Diagnosis(pattern, (*_live(look), *evidence), ())
+    return Diagnosis(pattern, (*evidence, *_live(look)), _ADVICE[pattern], now=False)
+
+
+def is_well(diagnosis: Diagnosis) -> bool:
+    """Whether nothing is wrong now."""
+    return diagnosis.pattern is Pattern.HEALTHY or not diagnosis.now
 
 
 def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
@@ -176,15 +181,15 @@ def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:
         by_pattern.setdefault(_SPEAKS_FOR.get(record.ended_by, Pattern.UNKNOWN), []).append(record)
     pattern, its = max(by_pattern.items(), key=lambda found: (len(found[1]), _ended(found[1][-1])))
     worst = max(its, key=lambda r: r.consecutive_failures)
-    number = f"{len(its)} of {len(records)} event streams that ended in the last hour"
-    evidence = [f"{number} ended so: {_words(its[-1])}"]
+    named, times = pattern.replace("_", " "), f"{len(its)} time{'s' * (len(its) != 1)}"
+    evidence = [f"in the last hour: {named}, {times}: {_words(its[-1])}"]
     if worst.consecutive_failures > 1:
         evidence.append(f"up to {worst.consecutive_failures} failures in a row")
     idle = sorted(r.idle_ms for r in its)[len(its) // 2] / 1000
     if pattern is Pattern.STALE_LINK and idle >= 1:
         evidence.append(f"after {idle:.0f} s without an event, in the middle")
     evidence += [
-        f"{len(others)} ended otherwise: {_words(others[-1])}"
+        f"and {other.replace('_', ' ')}, {len(others)}: {_words(others[-1])}"
         for other, others in by_pattern.items()
         if other is not pattern
     ]

@@ -88,7 +88,7 @@ def _outline(each: Reported) -> Reported:
 
 
 def _counted(each: Reported) -> Reported:
-    diagnosis = Diagnosis(each.diagnosis.pattern, (), ())
+    diagnosis = replace(each.diagnosis, evidence=(), advice=())
     return replace(each, remote=replace(each.remote, ping_ms=None), diagnosis=diagnosis)
 
 

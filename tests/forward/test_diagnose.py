@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mooring.forward.diagnose import Look, diagnose
+from mooring.forward.diagnose import Look, diagnose, is_well
 from mooring.model.forward import LinkState, Pattern, StreamRecord
 
 NOW = 1_000_000.0
@@ -56,13 +56,30 @@ def test_what_ended_the_streams_lately_is_named(ended_by: str, pattern: Pattern)
     assert found.advice
 
 
+def test_what_went_wrong_lately_is_not_said_to_be_wrong_now() -> None:
+    lately = diagnose([record("link_lost", detail="the remote side closed it")], FINE)
+    assert (lately.pattern, lately.now) == (Pattern.NETWORK, False)
+    assert lately.evidence[0] == (
+        "in the last hour: network interruption, 1 time: link lost (the remote side closed it)"
+    )
+    assert is_well(lately)
+    assert is_well(diagnose([], FINE))
+
+
+def test_what_is_wrong_now_is_said_to_be_so() -> None:
+    found = diagnose([record("link_lost")], Look(LinkState.BACKOFF, "no route to host", now=NOW))
+    assert found.now
+    assert not is_well(found)
+
+
 def test_what_happened_most_often_is_named_and_the_rest_mentioned() -> None:
     records = [record("link_silent"), record("link_silent"), record("eof", detail="broke off")]
     found = diagnose(records, FINE)
     assert found.pattern is Pattern.STALE_LINK
     assert found.evidence == (
-        "2 of 3 event streams that ended in the last hour ended so: link silent",
-        "1 ended otherwise: eof (broke off)",
+        "in the last hour: stale link, 2 times: link silent",
+        "and docker not answering, 1: eof (broke off)",
+        "a command over the link took 3 ms, Docker answered in 1 ms",
     )
 
 
