@@ -35,6 +35,8 @@ class Look:
     """False: nothing was tried, and only what is known already counts."""
 
 
+FORBIDDEN = "the remote sshd prohibits to connect to the containers' ports"
+
 _ADVICE = {
     Pattern.HEALTHY: (),
     Pattern.STALE_LINK: (
@@ -142,16 +144,19 @@ def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
     if look.state in (LinkState.BACKOFF, LinkState.CONNECTING):
         return Pattern.NETWORK, (f"there is no link now: {look.detail or 'it is being made'}",)
     if not look.tried:
-        silent = f"Docker does not answer: {look.docker_detail}"
-        return (Pattern.DOCKER_SILENT, (silent,)) if look.docker_detail else None
+        if look.docker_detail:
+            return Pattern.DOCKER_SILENT, (f"Docker does not answer: {look.docker_detail}",)
+        if look.forbidden:
+            return Pattern.AUTHENTICATION, (f"{FORBIDDEN} ({look.forbidden})",)
+        return None
     if look.ssh_ms is None:
         return Pattern.STALE_LINK, ("the link is there, and a command over it did not end in 5 s",)
     if look.docker_ms is None:
         works = f"the link works (a command took {look.ssh_ms:.0f} ms)"
         return Pattern.DOCKER_SILENT, (f"{works}, and Docker does not: {look.docker_detail}",)
     if look.forbidden:
-        said = "Docker answers, and the remote sshd prohibits to connect to the containers' ports"
-        return Pattern.AUTHENTICATION, (f"{said} ({look.forbidden})",)
+        said = f"Docker answers, and {FORBIDDEN} ({look.forbidden})"
+        return Pattern.AUTHENTICATION, (said,)
     return None
 
 

@@ -114,11 +114,11 @@ class Site:
         return Forwards(tuple(reported(self._known(remote)) for remote in self.remotes))
 
     def _known(self, remote: Remote) -> Known:
-        condition, counts = remote.condition, remote.condition.counts
+        counts = remote.condition.counts
         carried = remote.tunnels.carried
         return Known(
             remote.status(),
-            condition.look(),
+            remote.look(),
             list(remote.keep.records),
             list(remote.keep.history),
             Totals(

@@ -75,7 +75,10 @@ class Tunnels:
         trouble: Callable[[str], None],
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.time,
+        host: str = "",
     ) -> None:
+        """``host`` is for the log."""
+        self._log = log.bind(host=host)
         self._gate = gate
         self._tasks = tasks
         self._trouble = trouble
@@ -128,7 +131,7 @@ class Tunnels:
             if listener.udp:
                 listener.udp.target = want.target
             if old != want.target:
-                log.info(
+                self._log.info(
                     "forward_retargeted",
                     place=str(want.place),
                     target=str(want.target),
@@ -175,7 +178,7 @@ class Tunnels:
             if not self._relaying:
                 self._relaying = self._tasks.start("udp", self._relay.run())
         self._listeners[place] = listener
-        log.info(
+        self._log.info(
             "forward_opened",
             place=str(place),
             target=str(want.target),
@@ -196,7 +199,7 @@ class Tunnels:
         for listener in listeners:
             listener.socket.close()
             self._ending.append(listener.tally)
-            log.info(
+            self._log.info(
                 "forward_closed",
                 place=str(listener.want.place),
                 container=listener.want.container,
@@ -211,7 +214,9 @@ class Tunnels:
             except OSError as error:
                 if error.errno not in _ONE_CLIENT:
                     # Out of descriptors or memory: others may give some back.
-                    log.warning("accept_failed", place=str(listener.want.place), why=why_os(error))
+                    self._log.warning(
+                        "accept_failed", place=str(listener.want.place), why=why_os(error)
+                    )
                     await asyncio.sleep(0.1)
                 continue
             listener.tally.connections += 1
@@ -230,8 +235,7 @@ class Tunnels:
             while True:
                 link, after = await self._wait(after, patience)
                 try:
-                    await link.carry(client, listener.want.target, listener.tally)
-                    listener.tally.detail = self.forbidden = ""
+                    await self._carry(link, listener, client)
                     return
                 except Lost as error:
                     self._trouble(str(error))
@@ -240,17 +244,38 @@ class Tunnels:
             listener.tally.detail = str(error)
             self.forbidden = error.why if error.prohibited else ""
             self.counts.failed += 1
-            log.info("connection_refused", place=str(listener.want.place), why=error.why)
+            self._log.info("connection_refused", place=str(listener.want.place), why=error.why)
             _refuse(client)
         except asyncio.CancelledError:
             client.close()
             raise
         except OSError as error:
             # Of this client's socket: it was gone before it was served.
-            log.debug("client_gone", place=str(listener.want.place), why=why_os(error))
+            self._log.debug("client_gone", place=str(listener.want.place), why=why_os(error))
             client.close()
         finally:
             listener.tally.active -= 1
+
+    async def _carry(self, link: Transport, listener: Listener, client: socket.socket) -> None:
+        """Carry a client, and see that something came for what it said.
+
+        Docker's proxy accepts for a container that listens on nothing, and closes at once.
+        """
+        tally, want = listener.tally, listener.want
+        came, went = tally.bytes_in, tally.bytes_out
+        await link.carry(client, want.target, tally)
+        tally.detail = self.forbidden = ""
+        if tally.bytes_in is not None and tally.bytes_in == came and tally.bytes_out != went:
+            tally.detail = (
+                f"its last connection was closed there without a word: see whether anything in "
+                f"{want.container} listens on port {want.container_port}"
+            )
+            self._log.info(
+                "connection_empty",
+                place=str(want.place),
+                container=want.container,
+                port=want.container_port,
+            )
 
     async def _wait(self, after: int, patience: float) -> tuple[Transport, int]:
         """The link, at once or when it is there. Raises ``Refused`` when that takes too long."""

@@ -381,16 +381,29 @@ async def test_a_diagnosis_of_healthy_links_says_so_and_ends_with_zero(
 async def test_a_diagnosis_of_a_sick_link_says_what_to_do_and_ends_with_one(
     lab: Lab, mooring: Mooring
 ) -> None:
+    lab.hosts["a"].unreachable()
+    lab.hosts["a"].link.kill()
+    await until(lambda: lab.site.status()[0].state is LinkState.BACKOFF)
+    ran = await mooring.ask("diagnose", "a")
+    assert ran.code == 1
+    assert "ssh://a  network interruption" in ran.out
+    assert "what to do" in ran.out
+
+
+async def test_a_link_that_was_cut_and_is_good_again_is_healthy_now_and_the_exit_code_is_zero(
+    lab: Lab, mooring: Mooring
+) -> None:
     lab.hosts["a"].link.kill()
     await until(lambda: lab.site.status()[0].generation == 2)
     await until(lambda: lab.site.status()[0].state is LinkState.LIVE)
     ran = await mooring.ask("diagnose", "a")
-    assert ran.code == 1
-    assert "network interruption" in ran.out
-    assert "what to do" in ran.out
-    assert "link lost" in ran.out
+    assert ran.code == 0
+    flat = " ".join(ran.out.split())
+    assert "ssh://a healthy now; in the last hour: network interruption, 1 time: link lost" in flat
+    assert "what to do if it comes again" in flat
     said = json.loads((await mooring.ask("diagnose", "--format", "json")).out)
-    assert said["hosts"][0]["diagnosis"]["pattern"] == "network_interruption"
+    diagnosis = said["hosts"][0]["diagnosis"]
+    assert (diagnosis["pattern"], diagnosis["now"]) == ("network_interruption", False)
     record = said["hosts"][0]["records"][0]
     assert {"startup_ms", "first_event_ms", "events", "idle_ms", "total_ms", "clean",
             "consecutive_failures"} <= record.keys()  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -97,6 +98,29 @@ async def test_of_two_hosts_that_publish_one_port_the_first_named_has_it(lab: La
         place = f"127.0.0.1:{port}/tcp"
         assert lost.detail == f"{place} goes to web-a on ssh://a, which is named first"
         assert lost.container == "web-b"
+
+
+async def test_a_conflict_between_hosts_is_in_the_history_and_begins_when_it_does(
+    lab: Lab,
+) -> None:
+    port = free_port()
+    async with program("a") as a, program("b") as b:
+        lab.publish("b", port, b)
+        site = await lab.go()
+        await until(lambda: lab.states("b") == LISTENING)
+        before = time.time()
+        lab.publish("a", port, a)
+        await until(lambda: lab.states("b") == CONFLICT)
+        (lost,) = site.status()[1].forwards
+        assert before <= lost.since <= time.time()
+        # However often it is looked at, it began once.
+        for _ in range(3):
+            await site.remotes[1].ports.settle()
+        assert site.status()[1].forwards == (lost,)
+        told = [m for m in site.remotes[1].keep.history if m.what == "conflict"]
+        assert [(m.place, m.container, m.detail) for m in told] == [
+            (f"127.0.0.1:{port}/tcp", "web-b", lost.detail)
+        ]
 
 
 async def test_the_first_named_takes_the_port_from_the_other_and_gives_it_back(lab: Lab) -> None:

@@ -118,7 +118,7 @@ def _host(host: RemoteHost) -> list[RenderableType]:
     parts: list[RenderableType] = [_head(host)]
     if linked and host.docker:
         parts.append(f"  {escape(host.docker)}")
-    if host.detail and not linked:
+    if host.detail:
         parts.append(f"  {escape(host.detail)}")
     if drop := host.last_drop:
         away = f"away since {when(drop.at)}"
