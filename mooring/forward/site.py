@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mooring import __version__
-from mooring.core.errors import MooringError, UsageError
+from mooring.core.errors import UsageError
 from mooring.core.tasks import Tasks
-from mooring.forward.address import meant
+from mooring.forward import address
+from mooring.forward.address import Known as KnownAs
+from mooring.forward.address import Meant, meant
 from mooring.forward.config import Host
 from mooring.forward.control import Control
 from mooring.forward.explain import Explanation, View, explain, reached
@@ -77,7 +79,7 @@ class Site:
                 host.address,
                 settings(host),
                 connects[host.transport],
-                Keep(folder, name),
+                Keep(folder, name, host.address.called),
                 seats.take(name),
                 self.news,
             )
@@ -147,15 +149,16 @@ class Site:
             for remote in self.remotes
         ]
 
-    async def explain(self, what: str) -> Explanation:
+    async def explain(self, what: Meant) -> Explanation:
         """Why a port or a container is there or not."""
         found = explain(what, self.views())
-        if found.there or not what.isdigit():
+        if found.there or what.container:
             return found
         places = [
-            Place(protocol, remote.settings.rules.bind, int(what))
+            Place(protocol, remote.settings.rules.bind, what.port)
             for remote in self.remotes
             for protocol in ("tcp", "udp")
+            if what.ip in ("", remote.settings.rules.bind) and what.protocol in ("", protocol)
         ]
         who = await asyncio.to_thread(holders, places)
         other = next(
@@ -163,7 +166,7 @@ class Site:
         )
         return explain(what, self.views(), other)
 
-    async def wait(self, what: str, seconds: float) -> Explanation:
+    async def wait(self, what: Meant, seconds: float) -> Explanation:
         """Wait until a port or a container is there, at most so long; answers how it is then."""
         try:
             async with asyncio.timeout(seconds):
@@ -173,7 +176,7 @@ class Site:
                         break
                     await self.news.after(count)
         except TimeoutError:
-            log.debug("waited_in_vain", what=what, seconds=seconds)
+            log.debug("waited_in_vain", what=str(what), seconds=seconds)
         return await self.explain(what)
 
     # --- what can be asked from outside
@@ -256,16 +259,8 @@ class Site:
 
     def _chosen(self, asked: dict[str, Any]) -> list[Remote]:
         """The hosts that a question is about: the one that it names, else all."""
-        name = asked.get("host")
-        if name is None:
-            return self.remotes
-        found = [
-            r for r in self.remotes if name in (str(r.address), r.address.host, str(r.address)[6:])
-        ]
-        if not found:
-            names = ", ".join(str(remote.address) for remote in self.remotes)
-            raise MooringError(f"looking for the host {name!r}", "it is not forwarded", names)
-        return found
+        known = {KnownAs(str(r.address), r.address.called): r for r in self.remotes}
+        return [known[each] for each in address.chosen(asked.get("host"), list(known))]
 
 
 def _limit(asked: dict[str, Any], usual: int) -> int:
@@ -275,7 +270,7 @@ def _limit(asked: dict[str, Any], usual: int) -> int:
     return limit
 
 
-def _what(asked: dict[str, Any]) -> str:
+def _what(asked: dict[str, Any]) -> Meant:
     what = asked.get("what")
     if not isinstance(what, str):
         raise UsageError("reading what is meant", "expected a port or a container's name")

@@ -456,9 +456,11 @@ async def test_of_several_hosts_one_must_be_named_for_the_environment(
     ran = await mooring.ask("env")
     assert ran.code == 2
     assert "one of: ssh://a, ssh://b" in ran.err
-    ran = await mooring.ask("env", "c")
-    assert ran.code == 1
-    assert "it is not forwarded" in ran.err
+    for question in ("env", "history", "diagnose", "retry"):
+        ran = await mooring.ask(question, "c")
+        assert ran.code == 2
+        assert "it is none of those that are forwarded" in ran.err
+        assert "one of: ssh://a, ssh://b" in ran.err
 
 
 async def test_a_retry_says_what_it_tries(lab: Lab, mooring: Mooring) -> None:

@@ -15,7 +15,7 @@ import pytest
 from mooring.core.backoff import Backoff
 from mooring.core.errors import MooringError, UsageError
 from mooring.core.tasks import Tasks
-from mooring.forward import life
+from mooring.forward import keep, life
 from mooring.forward import site as sites
 from mooring.forward.address import Address
 from mooring.forward.config import Host
@@ -319,7 +319,7 @@ async def test_retrying_is_done_at_once_and_for_the_host_that_is_meant(lab: Lab)
     lab.hosts["a"].refuses = None
     assert await lab.ask("retry", host="ssh://a") == ["ssh://a"]
     await until(lambda: lab.site.status()[0].state is LinkState.LIVE)
-    with pytest.raises(MooringError, match="it is not forwarded"):
+    with pytest.raises(MooringError, match="it is none of those that are forwarded"):
         await lab.ask("retry", host="c")
 
 
@@ -329,3 +329,14 @@ async def test_what_was_counted_is_told_for_the_metrics(lab: Lab) -> None:
     assert counts["link"]["drift"] == 0
     assert counts["connections"] == {"waited": 0, "failed": 0}
     assert (counts["held"], counts["flaps"]) == (0, 0)
+
+
+async def test_a_host_that_was_named_by_a_context_goes_by_that_name_too(lab: Lab) -> None:
+    hosts = [Host(Address("a", called="lab"))]
+    site = Site(hosts, lab.folder, {"asyncssh": lab.connect})
+    lab.task = lab.tasks.start("site", site.run())
+    await until(lambda: site.status()[0].state is LinkState.LIVE)
+    assert list(await lab.ask("docker", host="lab")) == ["ssh://a"]
+    lab.task.cancel()
+    await asyncio.wait([lab.task])
+    assert [(each.host, each.called) for each in keep.read(lab.folder)] == [("ssh://a", "lab")]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,10 +13,12 @@ from rich.markup import escape
 from mooring.cli.forward import tables
 from mooring.cli.forward.options import Format, HostName, StateDir, state_folder
 from mooring.forward import control, keep
+from mooring.forward.address import Known, chosen
 from mooring.forward.control import NotRunning
 from mooring.forward.diagnose import Look, is_well
 from mooring.forward.diagnose import diagnose as find
 from mooring.forward.explain import when
+from mooring.forward.keep import Kept
 from mooring.model.forward import Diagnosis, LinkState, Pattern, StreamRecord
 
 SHOWN = 10
@@ -41,9 +42,11 @@ def diagnose(
         found = control.ask(folder, "diagnose", within=20.0, host=host, limit=SHOWN)
     except NotRunning as error:
         running = False
-        found = [] if host else _kept(folder)
-        if not found:
+        kept = keep.read(folder)
+        if not kept:
             raise
+        meant = {each.host for each in chosen(host, [Known(k.host, k.called) for k in kept])}
+        found = _recorded([each for each in kept if each.host in meant])
         print(
             f"mooring: {error.attempted}: {error.why}; this is what was recorded", file=sys.stderr
         )
@@ -61,15 +64,15 @@ def diagnose(
     sys.exit(0 if all(map(is_well, diagnoses)) else 1)
 
 
-def _kept(folder: Path) -> list[dict[str, Any]]:
+def _recorded(kept: list[Kept]) -> list[dict[str, Any]]:
     look = Look(LinkState.STOPPED, now=time.time())
     return [
         {
-            "host": kept.host,
-            "diagnosis": msgspec.to_builtins(find(kept.records, look)),
-            "records": msgspec.to_builtins(kept.records[-SHOWN:]),
+            "host": each.host,
+            "diagnosis": msgspec.to_builtins(find(each.records, look)),
+            "records": msgspec.to_builtins(each.records[-SHOWN:]),
         }
-        for kept in keep.read(folder)
+        for each in kept
     ]
 
 

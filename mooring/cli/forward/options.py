@@ -35,9 +35,19 @@ StateDir = Annotated[
 Format = Annotated[Literal["table", "json", "yaml"], Parameter(help="How to print.")]
 HostName = Annotated[
     str | None,
-    Parameter(help="One of the hosts that are forwarded, as `status` shows it; else all."),
+    Parameter(
+        help="One of the hosts that are forwarded: as `status` shows it, its name alone, or the "
+        "Docker context that it was named by; else all."
+    ),
 ]
-What = Annotated[str, Parameter(help="A port of this machine, or the name of a remote container.")]
+What = Annotated[
+    str,
+    Parameter(
+        name="PLACE|CONTAINER",
+        help="A place of this machine as `status` shows it (8080, 5353/udp, 127.0.0.2:8080), or "
+        "the name of a remote container.",
+    ),
+]
 Limit = Annotated[
     int, Parameter(validator=validators.Number(gte=1, lte=1000), help="At most so many lines.")
 ]
