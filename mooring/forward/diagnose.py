@@ -31,6 +31,13 @@ class Look:
     """What the remote sshd said to a client that it may connect nowhere."""
     now: float = 0.0
     """Seconds since the epoch."""
+    name: str = "NAME"
+    """The remote host's, for commands to copy."""
+    host: str = "HOST"
+    """Where it was reached last, else its name."""
+    port: int = 22
+    login: str = "USER@HOST"
+    """What is said to ``ssh`` to log in there."""
     tried: bool = True
     """False: nothing was tried, and only what is known already counts."""
 
@@ -62,7 +69,7 @@ _ADVICE = {
         "it comes back by itself; connections made meanwhile are held for 30 s and then served",
     ),
     Pattern.AUTHENTICATION: (
-        "try it by hand: ssh USER@HOST docker version; it must neither ask nor fail",
+        "it must neither ask nor fail: ssh {login} docker version",
         "once it is put right: mooring forward retry (it is also tried every minute)",
     ),
     Pattern.UNKNOWN: ("the log tells the rest: mooring forward run --log-level debug",),
@@ -72,7 +79,7 @@ _TRIED = "it is tried for ever; connections made meanwhile are held for 30 s"
 _NO_LINK = (
     (
         "name can't be resolved",
-        "see that the name is right: getent hosts NAME; HostName in ~/.ssh/config gives an address",
+        "HostName in ~/.ssh/config gives a name its address; see what it has: getent hosts {name}",
         "a name that only a VPN's name server knows needs that VPN",
     ),
     (
@@ -81,12 +88,15 @@ _NO_LINK = (
             "on the remote host: systemctl status ssh; the port is that of the address, or of "
             "~/.ssh/config"
         ),
-        "or a firewall rejects it: nc -vz HOST 22 by hand, from here and from elsewhere",
+        "or a firewall rejects it; try from here and from elsewhere: nc -vz {host} {port}",
     ),
     (
         "no answer|timed out|unreachable|no route",
-        "see that the remote host is up and this machine's network, or VPN, leads to it: ping HOST",
-        "or a firewall drops what goes to its port: nc -vz HOST 22 by hand",
+        (
+            "see that the remote host is up and this machine's network, or VPN, leads to it: "
+            "ping {host}"
+        ),
+        "or a firewall drops what goes to its port: nc -vz {host} {port}",
     ),
 )
 """While there is no link: the words of why, and what to do."""
@@ -127,7 +137,7 @@ def diagnose(records: Sequence[StreamRecord], look: Look) -> Diagnosis:
     pattern, evidence = _lately(recent)
     if pattern is Pattern.HEALTHY:
         return Diagnosis(pattern, (*_live(look), *evidence), ())
-    return Diagnosis(pattern, (*evidence, *_live(look)), _ADVICE[pattern], now=False)
+    return Diagnosis(pattern, (*evidence, *_live(look)), _filled(_ADVICE[pattern], look), now=False)
 
 
 def is_well(diagnosis: Diagnosis) -> bool:
@@ -160,15 +170,29 @@ def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
     return None
 
 
+def _filled(advice: tuple[str, ...], look: Look) -> tuple[str, ...]:
+    """With what is known of the host in place of words for it."""
+    known = {
+        "{name}": look.name,
+        "{host}": look.host,
+        "{port}": str(look.port),
+        "{login}": look.login,
+    }
+    filled = advice
+    for word, value in known.items():
+        filled = tuple(line.replace(word, value) for line in filled)
+    return filled
+
+
 def _advice(pattern: Pattern, look: Look) -> tuple[str, ...]:
     """What to do about what is wrong now: what is known to help, else what usually does."""
     if pattern is Pattern.NETWORK:
         for words, *advice in _NO_LINK:
             if re.search(words, look.detail):
-                return (*advice, _TRIED)
+                return _filled((*advice, _TRIED), look)
     if pattern is Pattern.AUTHENTICATION and look.state is not LinkState.BLOCKED:
         return _FORBIDDEN
-    usual = _ADVICE[pattern]
+    usual = _filled(_ADVICE[pattern], look)
     if not look.remedy:
         return usual
     return look.remedy, *usual[-1:]

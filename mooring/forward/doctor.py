@@ -19,10 +19,12 @@ from enum import StrEnum
 from pathlib import Path
 
 from mooring.core.errors import why_os
+from mooring.forward import blocked
 from mooring.forward.config import Host
 from mooring.forward.doors import LONGEST
 from mooring.forward.keep import folder_of
 from mooring.forward.local_docker import path_for
+from mooring.forward.transport import Options
 
 ENOUGH_FILES = 4096
 """Descriptors for a thousand forwards with some connections each."""
@@ -209,7 +211,7 @@ def _keys(host: Host, config: Mapping[str, list[str]], environ: Mapping[str, str
             wrong(
                 "key",
                 f"there is none to log in with (looked for: {usual})",
-                f"make one and let it in there: ssh-keygen; ssh-copy-id {host.address.host}",
+                f"make one and let it in there: ssh-keygen; {_copy_key(host)}",
             )
         )
     return [*checks, agent]
@@ -292,18 +294,32 @@ def _known(host: Host, config: Mapping[str, list[str]]) -> Check:
         if status == 0 and out.strip():
             return fine(name, f"{looked} is in {file}")
     shown = files[0] if files else "~/.ssh/known_hosts"
-    by_hand = " ".join(["ssh", *_login(host), "true"])
+    by_hand = blocked.by_hand(host.address, _options(host))
     return wrong(name, f"{looked} is not in {shown}", f"log in by hand once: {by_hand}")
+
+
+def _options(host: Host) -> Options:
+    return Options(identity=host.identity, known_hosts=host.known_hosts)
+
+
+def _copy_key(host: Host) -> str:
+    return blocked.copy_key(host.address, _options(host))
+
+
+def not_here(ip: str) -> str:
+    """Why an address can't be listened on here; empty when it can."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as tried:
+            tried.bind((ip, 0))
+    except OSError as error:
+        return why_os(error)
+    return ""
 
 
 def _bind(host: Host) -> Check:
     name = "address here"
-    family = socket.AF_INET6 if ":" in host.bind else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as tried:
-            tried.bind((host.bind, 0))
-    except OSError as error:
-        return wrong(name, f"{host.bind} can't be listened on: {why_os(error)}", "see --bind")
+    if why := not_here(host.bind):
+        return wrong(name, f"{host.bind} can't be listened on: {why}", "see --bind")
     if host.bind in ("0.0.0.0", "::"):
         remedy = "--bind 127.0.0.1 keeps them to this machine"
         return care(name, f"{host.bind}: other machines can reach the forwards", remedy)

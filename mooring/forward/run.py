@@ -17,6 +17,7 @@ import structlog
 from mooring.core.docker import Client, EngineError
 from mooring.core.errors import MooringError, UsageError, why_os
 from mooring.core.tasks import Tasks
+from mooring.forward import blocked
 from mooring.forward import life as lives
 from mooring.forward.address import Address
 from mooring.forward.condition import Condition
@@ -263,9 +264,10 @@ class Remote:
         except Refused:
             # An account without a shell: that it was refused is an answer too.
             log.debug("command_refused", host=self.condition.host)
-        except TimeoutError as error:
-            why = f"no answer within {probe:g} s"
-            raise Silent("running a command over the link", why) from error
+        except (Silent, TimeoutError) as error:
+            attempted = f"using the link to {self.condition.host}"
+            why = f"nothing came back over it within {probe:g} s"
+            raise Silent(attempted, why) from error
         return (time.perf_counter() - began) * 1000
 
     # --- Docker behind the link
@@ -365,7 +367,12 @@ class Remote:
     def look(self) -> Look:
         """What a diagnosis knows without trying anything."""
         forbidden = self.tunnels.forbidden if self._link is not None else ""
-        return replace(self.condition.look(), forbidden=forbidden)
+        address = self.address
+        host, port = self._reach.peer or (address.host, address.port or 22)
+        return replace(
+            self.condition.look(), forbidden=forbidden, name=address.host, host=host, port=port,
+            login=blocked.login(address, self.settings.ssh),
+        )  # fmt: skip
 
     async def diagnose(self) -> Diagnosis:
         """The pattern in the records and in a live look; changes nothing."""

@@ -137,15 +137,15 @@ class Tunnels:
                     target=str(want.target),
                     container=want.container,
                 )
-        failed = {}
+        failed = []
         for want in plan.open:
             try:
                 self._open(want)
             except OSError as error:
-                failed[want.place] = error
-        taken = [place for place, error in failed.items() if error.errno == errno.EADDRINUSE]
+                failed.append((want, error))
+        taken = [want.place for want, error in failed if error.errno == errno.EADDRINUSE]
         who = await asyncio.to_thread(holders, taken) if taken else {}
-        return {place: _why(place, error, who.get(place)) for place, error in failed.items()}
+        return {want.place: _why(want, error, who.get(want.place)) for want, error in failed}
 
     async def close(self) -> None:
         """Let every port go, for good. Connections that are carried end with the owner's tasks."""
@@ -307,14 +307,19 @@ def _refuse(client: socket.socket) -> None:
         client.close()
 
 
-def _why(place: Place, error: OSError, who: str | None) -> str:
+def _why(want: Wanted, error: OSError, who: str | None) -> str:
     """Why a place can't be listened on, and what to do."""
+    place = want.place
     if error.errno == errno.EADDRINUSE:
-        return f"{place} is taken by {who or 'another program'}: end it, or use --remap"
+        other = place.port + 1 if place.port < 65535 else place.port - 1
+        return (
+            f"{place} is taken by {who or 'another program'}: end it, or have another port, "
+            f"such as --remap {want.target.port}={other}"
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"{place} needs rights that Mooring does not have: use --remap "
-            f"{place.port}={place.port + 8000}, or allow it with "
+            f"{want.target.port}={place.port + 8000}, or allow it with "
             f"sysctl net.ipv4.ip_unprivileged_port_start={place.port}"
         )
     if error.errno == errno.EADDRNOTAVAIL:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import os
@@ -12,20 +13,25 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 import yaml
+from rich.console import Console, Group
 
 from mooring.cli import main
 from mooring.cli.forward import app as forward_app
+from mooring.cli.forward import run
 from mooring.cli.forward.logfile import BoundedLog
 from mooring.cli.forward.options import COMMANDS
+from mooring.cli.forward.status import _host
 from mooring.core.tasks import Tasks
-from mooring.model.forward import LinkState
+from mooring.forward.address import Address
+from mooring.forward.config import File, Host
+from mooring.model.forward import Forward, ForwardState, LinkState, RemoteHost
 from tests.forward.fakes import Engine, free_port, hear, program, until
 from tests.forward.test_site import Lab
 
@@ -312,13 +318,57 @@ async def test_the_table_fits_a_hundred_columns_and_shows_conflicts_in_words(
         lab.engines["a"].start("sctp", {"PrivatePort": 1, "PublicPort": 2, "Type": "sctp"})
         await until(lambda: len(lab.states("a")) == 3)
         shown = (await mooring.ask("status")).out
-    assert max(map(len, shown.splitlines())) <= 100
+    lines = shown.splitlines()
+    assert max(len(line) for line in lines if not line.endswith(f"={taken + 1}")) <= 100
     assert f"127.0.0.1:{taken} " in shown
     assert "conflict" in shown
-    flat = " ".join(shown.split())
-    assert f"127.0.0.1:{taken}/tcp is taken by" in flat
-    assert "sctp can't be forwarded over SSH" in flat
+    # It names its place itself, and what it advises is on one line, for copying.
+    (note,) = (line for line in lines if "is taken by" in line)
+    assert note.startswith(f"127.0.0.1:{taken}/tcp is taken by")
+    assert note.endswith(f"--remap {taken}={taken + 1}")
+    assert "sctp can't be forwarded over SSH" in shown
     assert "no container publishes a port" in shown
+
+
+def forward(**more: Any) -> Forward:
+    made = Forward("127.0.0.1:80", "127.0.0.1:80", "tcp", "web", ForwardState.LISTENING, 1.0)
+    return replace(made, **more)
+
+
+def shown_at(width: int, host: RemoteHost) -> str:
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(Group(*_host(host, width, fold=False)), crop=False)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_in_a_narrow_terminal_the_container_stays_and_the_counts_go() -> None:
+    host = RemoteHost("ssh://a", LinkState.LIVE, 1.0, 1, 0, "docker", 1.0, None, (forward(),))
+    narrow = shown_at(60, host)
+    assert "container" in narrow
+    assert " web " in narrow
+    assert "uses" not in narrow
+    assert "uses" in shown_at(100, host)
+
+
+def test_failures_are_told_of_a_link_that_fails_and_not_of_one_that_is_there() -> None:
+    away = RemoteHost("ssh://a", LinkState.BACKOFF, 1.0, 9, 10, "", None, None, ())
+    assert "10 failures in a row" in shown_at(100, away)
+    for state in (LinkState.LIVE, LinkState.SUSPECT):
+        assert "in a row" not in shown_at(100, replace(away, state=state))
+
+
+def test_what_is_said_at_the_start_holds_for_several_hosts_and_for_addresses_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = Host(Address("a"), bind="192.0.2.1"), Host(Address("b"))
+    run._greet(File((a, b)), tmp_path, shown=False)
+    said = capsys.readouterr().out
+    assert 'Docker    eval "$(mooring forward env ssh://a)"' in said
+    assert 'Docker    eval "$(mooring forward env ssh://b)"' in said
+    assert "at 192.0.2.1, which is not an address of this machine now: see --bind" in said
+    run._greet(File((b,)), tmp_path, shown=False)
+    assert 'eval "$(mooring forward env)"' in capsys.readouterr().out
 
 
 async def test_waiting_ends_with_zero_when_it_is_there_and_with_one_and_why_when_not(

@@ -142,15 +142,20 @@ def test_of_a_host_that_nobody_looks_at_nothing_is_claimed() -> None:
 @pytest.mark.parametrize(
     ("detail", "help"),
     [
-        ("connecting to ssh://b: its name can't be resolved: x", "getent hosts"),
-        ("connecting to ssh://b: connection refused", "systemctl status ssh"),
-        ("connecting to ssh://b: no answer within 10 s", "ping HOST"),
+        (
+            "connecting to ssh://b: its name can't be resolved: x",
+            "see what it has: getent hosts build.example",
+        ),
+        ("connecting to ssh://b: connection refused", "nc -vz build.example 2299"),
+        ("connecting to ssh://b: no answer within 10 s", "ping build.example"),
         ("connecting to ssh://b: network is unreachable", "VPN"),
         ("keeping the link: the remote side closed it", "journalctl -u ssh"),
     ],
 )
 def test_what_helps_depends_on_why_there_is_no_link(detail: str, help: str) -> None:  # noqa: A002
-    found = diagnose([], Look(LinkState.BACKOFF, detail))
+    found = diagnose(
+        [], Look(LinkState.BACKOFF, detail, name="build.example", host="build.example", port=2299)
+    )
     assert found.pattern is Pattern.NETWORK
     assert help in " ".join(found.advice)
 

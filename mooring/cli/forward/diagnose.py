@@ -86,11 +86,11 @@ def _show(console: Console, found: dict[str, Any], *, running: bool) -> None:
     ended = "" if running else "  [dim](it does not run)[/dim]"
     console.print(f"[bold]{escape(found['host'])}[/bold]  {shown}{ended}")
     for line in evidence:
-        console.print(f"  {escape(line)}")
+        console.print(tables.unbroken(f"  {escape(line)}"), crop=False)
     if diagnosis.advice:
         console.print("  [bold]what to do[/bold]" + ("" if diagnosis.now else " if it comes again"))
         for line in diagnosis.advice:
-            console.print(f"  - {escape(line)}")
+            console.print(tables.unbroken(f"  - {escape(line)}"), crop=False)
     records = msgspec.convert(found["records"], list[StreamRecord])
     if not records:
         return

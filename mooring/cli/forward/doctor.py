@@ -16,6 +16,8 @@ from mooring.cli.forward.options import NONE, Format, Options, StateDir, hosts_o
 from mooring.forward import doctor as checks
 from mooring.forward.doctor import Check, Verdict
 
+WORD = max(map(len, Verdict))
+
 
 def doctor(
     *hosts: Annotated[str, Parameter(help="The remote hosts that shall be forwarded.")],
@@ -46,10 +48,11 @@ def _show(console: Console, found: dict[str, list[Check]]) -> None:
         if number:
             console.print()
         console.print(f"[bold]{escape(name)}[/bold]")
-        made = tables.table("", "", "")
-        made.show_header = False
+        width = max(len(check.name) for check in each)
         for check in each:
-            made.add_row(tables.state(check.verdict), check.name, escape(check.detail))
+            verdict = tables.state(check.verdict) + " " * (WORD - len(check.verdict))
+            words = f"{verdict}  {escape(check.name.ljust(width))}  {escape(check.detail)}"
+            console.print(tables.unbroken(words), crop=False)
             if check.remedy:
-                made.add_row("", "", f"[dim]→[/dim] {escape(check.remedy)}")
-        console.print(made)
+                remedy = " " * (WORD + width + 4) + f"[dim]→[/dim] {escape(check.remedy)}"
+                console.print(tables.unbroken(remedy), crop=False)

@@ -59,7 +59,10 @@ class Options:
     """What is wanted of the hosts on the command line."""
 
     host: Annotated[
-        tuple[str, ...], Parameter(negative="", help="A remote host, as the argument; repeatable.")
+        tuple[str, ...],
+        Parameter(
+            negative="", show_default=False, help="A remote host, as the argument; repeatable."
+        ),
     ] = ()
     config: Annotated[
         Path | None, Parameter(help="A TOML file of hosts, each with options of its own.")
@@ -83,17 +86,21 @@ class Options:
         tuple[str, ...],
         Parameter(
             negative="",
+            show_default=False,
             help="Forward these alone: a container's name (* and ?), label=KEY[=VALUE], or "
             "port=N[-M]; repeatable.",
         ),
     ] = ()
     exclude: Annotated[
-        tuple[str, ...], Parameter(negative="", help="Never forward these; repeatable.")
+        tuple[str, ...],
+        Parameter(negative="", show_default=False, help="Never forward these; repeatable."),
     ] = ()
     remap: Annotated[
         tuple[str, ...],
         Parameter(
-            negative="", help="REMOTE=LOCAL: reach a remote port at another here; repeatable."
+            negative="",
+            show_default=False,
+            help="REMOTE=LOCAL: reach a remote port at another here; repeatable.",
         ),
     ] = ()
     server: Annotated[
