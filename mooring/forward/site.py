@@ -136,6 +136,7 @@ class Site:
                 bytes_out=carried.bytes_out or 0,
                 listening=counts.event_to_listening,
             ),
+            remote.condition.away_since,
         )
 
     def views(self) -> list[View]:

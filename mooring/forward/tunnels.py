@@ -93,6 +93,8 @@ class Tunnels:
         self._closed = False
         self._relay = Relay(gate)
         self._relaying: asyncio.Task[None] | None = None
+        self._ran_out = -1
+        """The generation of the gate in which a connection was held for too long."""
         self.counts = Counts()
         self.forbidden = ""
         """What the remote side said to the last client, if it forbids to connect to ports."""
@@ -289,6 +291,10 @@ class Tunnels:
                 return await self._gate.next(after)
         except TimeoutError:
             why = f"it was not back within {self._limits.hold:g} s"
+            if self._ran_out != self._gate.generation:
+                # The first of an outage; how many there were is counted.
+                self._ran_out = self._gate.generation
+                self._log.warning("held_in_vain", why=why, held=self._held)
             raise Refused("holding a connection for the link", why) from None
         finally:
             self._held -= 1

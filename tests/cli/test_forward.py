@@ -577,9 +577,15 @@ def test_a_manager_that_fails_is_told_in_its_own_words(
     ran = mooring("service", "install", "ssh://deploy@build")
     assert ran.code == 1
     assert "running systemctl --user daemon-reload: Failed to connect to bus" in ran.err
+    assert "loginctl enable-linger deploy; export XDG_RUNTIME_DIR=/run/user/" in ran.err
+    unit = home / "config/systemd/user/mooring-forward.service"
+    assert not unit.exists()
+    unit.write_text("the one before")
+    assert mooring("service", "install", "ssh://deploy@build").code == 1
+    assert unit.read_text() == "the one before"
     ran = mooring("service", "uninstall")
     assert ran.code == 1
-    assert not (home / "config/systemd/user/mooring-forward.service").exists()
+    assert not unit.exists()
 
 
 def test_the_doctor_names_what_is_wrong_and_what_to_do(mooring: Mooring, home: Path) -> None:

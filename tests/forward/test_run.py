@@ -683,3 +683,29 @@ async def test_everything_that_is_logged_of_a_host_names_it(lab: Lab) -> None:
     told = {entry["event"]: entry.get("host") for entry in logged}
     assert {"docker_found", "forward_opened", "link_live"} <= told.keys()
     assert set(told.values()) == {"ssh://build"}
+
+
+async def test_a_retry_of_a_link_that_is_live_leaves_it_as_it_is(lab: Lab) -> None:
+    remote = await lab.live()
+    before = remote.status()
+    remote.nudge("it was asked for")
+    await until(lambda: "asked" in lab.ended_by())
+    await lab.state(LinkState.LIVE)
+    assert remote.status().since == before.since
+    assert [m.what for m in remote.keep.history] == ["link_live"]
+
+
+async def test_a_host_that_was_never_reached_has_not_lost_its_link(lab: Lab) -> None:
+    lab.host.unreachable()
+    remote = lab.go()
+    await until(lambda: remote.status().consecutive_failures >= 2)
+    assert remote.status().last_drop is None
+    assert remote.condition.away_since is not None
+    lab.host.refuses = None
+    await lab.state(LinkState.LIVE)
+    assert remote.status().last_drop is None
+    assert remote.condition.counts.away_s > 0
+    lab.host.link.kill("the remote side closed it")
+    await until(lambda: remote.status().last_drop)
+    lost = next(m for m in remote.keep.history if m.what == "link_lost" and "closed" in m.detail)
+    assert lost.detail == "the remote side closed it"

@@ -109,6 +109,19 @@ async def test_a_connection_is_not_held_for_longer_than_its_time(lab: Lab) -> No
     assert lab.tunnels.counts.failed == 1
 
 
+async def test_connections_that_are_held_in_vain_are_logged_once_in_an_outage(lab: Lab) -> None:
+    port = free_port()
+    with capture_logs() as logged:
+        tunnels = Tunnels(lab.gate, lab.tasks, lab.troubles.append, Limits(hold=0.1))
+        await tunnels.apply(plan([want(port)], {}))
+        for _ in range(2):
+            with pytest.raises(ConnectionResetError):
+                await hear(port)
+        await tunnels.close()
+    (told,) = (entry for entry in logged if entry["event"] == "held_in_vain")
+    assert (told["why"], told["held"]) == ("it was not back within 0.1 s", 1)
+
+
 async def test_no_more_connections_are_held_than_the_bound(lab: Lab) -> None:
     port = free_port()
     await apply(lab, want(port))
