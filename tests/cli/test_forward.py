@@ -28,6 +28,7 @@ from mooring.cli.forward import run
 from mooring.cli.forward.logfile import BoundedLog
 from mooring.cli.forward.options import COMMANDS
 from mooring.cli.forward.status import _host
+from mooring.cli.options import warn_of_key_file
 from mooring.core.tasks import Tasks
 from mooring.forward.address import Address
 from mooring.forward.config import File, Host
@@ -611,6 +612,47 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(mooring: Mooring, home: P
     shown = mooring("doctor", "--config", str(config)).out
     assert max(map(len, shown.splitlines())) <= 100
     assert "→ chmod 600" in " ".join(shown.split())
+
+
+def test_the_doctor_looks_at_the_server_and_at_who_may_read_the_key(
+    mooring: Mooring, home: Path
+) -> None:
+    key = home / "key"
+    key.write_text("secret")
+    key.chmod(0o644)
+    words = ("doctor", "--server", "http://127.0.0.1:8930", "--key-file", str(key))
+    ran = mooring(*words)
+    assert ran.code == 1
+    assert f"→ chmod 600 {key}" in ran.out
+    key.chmod(0o600)
+    assert "127.0.0.1:8930, at 127.0.0.1" in mooring(*words).out
+    ran = mooring("doctor", "--server", "http://nowhere.invalid", "--key-file", str(key))
+    assert ran.code == 1
+    assert "nowhere.invalid can't be resolved" in ran.out
+
+
+def test_a_key_file_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    for mode, told in ((0o644, 1), (0o600, 0)):
+        key.chmod(mode)
+        structlog.reset_defaults()
+        with structlog.testing.capture_logs() as logged:
+            warn_of_key_file(key)
+        assert len(logged) == told
+
+
+async def test_the_doctor_tells_of_the_hosts_that_are_forwarded_now(
+    lab: Lab, mooring: Mooring
+) -> None:
+    lab.hosts["a"].locked()
+    lab.hosts["a"].link.kill()
+    await until(lambda: lab.site.status()[0].state is LinkState.BLOCKED)
+    ran = await mooring.ask("doctor")
+    assert ran.code == 1
+    assert "wrong  link  blocked: logging in: the key was denied" in ran.out
+    assert "→ mooring forward diagnose ssh://a" in ran.out
+    assert "fine   link  live" in ran.out
 
 
 def test_the_doctor_alone_looks_at_this_machine(mooring: Mooring) -> None:
