@@ -189,6 +189,7 @@ class Site:
                 "process": os.getpid(),
                 "since": self.began,
                 "hosts": self.status(),
+                "remedies": {str(r.address): r.look().remedy for r in self.remotes},
                 "server": self.standing() if self.standing else None,
             }
 

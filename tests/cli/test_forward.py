@@ -303,7 +303,7 @@ async def test_the_status_says_why_a_link_is_away(lab: Lab, mooring: Mooring) ->
     assert said["hosts"][0]["state"] == "blocked"
     assert said["hosts"][0]["docker"] == "logging in: the key was denied (ssh-add)"
     shown = (await mooring.ask("status")).out
-    assert "logging in: the key was denied (ssh-add)" in shown
+    assert "  logging in: the key was denied\n  → ssh-add\n" in shown
     assert "blocked for 0 s" in shown
 
 

@@ -56,6 +56,8 @@ class _Found:
     hosts: list[RemoteHost]
     server: dict[str, Any] | None
     """How it stands with the server that it reports to."""
+    remedies: dict[str, str]
+    """What helps against what a host's detail says, where that is known."""
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -64,7 +66,7 @@ class _Found:
 
 def _ask(folder: Path) -> _Found:
     answer = control.ask(folder, "status")
-    return _Found(tables.hosts(answer), answer["server"])
+    return _Found(tables.hosts(answer), answer["server"], answer["remedies"])
 
 
 def _watch(folder: Path, form: str) -> None:
@@ -101,7 +103,8 @@ def _shown(found: _Found, width: int, *, fold: bool) -> RenderableType:
     """``fold`` breaks lines that are too long for a screen that cannot be scrolled."""
     parts: list[RenderableType] = []
     for host in found.hosts:
-        parts += ["", *_host(host, width, fold)] if parts else _host(host, width, fold)
+        shown = _host(host, width, fold=fold, remedy=found.remedies.get(host.host, ""))
+        parts += ["", *shown] if parts else shown
     if found.server:
         parts += ["", _reports(found.server)]
     return Group(*parts)
@@ -118,14 +121,18 @@ def _reports(server: dict[str, Any]) -> str:
     return f"reports to {escape(server['url'])}: {escape('; '.join(words))}"
 
 
-def _host(host: RemoteHost, width: int, fold: bool) -> list[RenderableType]:
+def _host(host: RemoteHost, width: int, *, fold: bool, remedy: str = "") -> list[RenderableType]:
     line = str if fold else tables.unbroken
     linked = host.state in (LinkState.LIVE, LinkState.SYNCING)
     parts: list[RenderableType] = [_head(host)]
     if linked and host.docker:
         parts.append(f"  {escape(host.docker)}")
     if host.detail:
-        parts.append(line(f"  {escape(host.detail)}"))
+        ending = f" ({remedy})"
+        parts.append(line(f"  {escape(host.detail.removesuffix(ending))}"))
+        if remedy and host.detail.endswith(ending):
+            # On a line of its own: most hold a command to copy.
+            parts.append(line(f"  [dim]→[/dim] {escape(remedy)}"))
     if drop := host.last_drop:
         away = f"away since {when(drop.at)}"
         if drop.seconds is not None:
