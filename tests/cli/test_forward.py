@@ -452,6 +452,10 @@ async def test_a_link_that_was_cut_and_is_good_again_is_healthy_now_and_the_exit
     flat = " ".join(ran.out.split())
     assert "ssh://a healthy now; in the last hour: network interruption, 1 time: link lost" in flat
     assert "what to do if it comes again" in flat
+    # A line may hold a command to copy, and is not broken however long it is.
+    assert "is a proxy, a firewall or a VPN between here and there\n" in ran.out
+    (advice,) = (line for line in ran.out.splitlines() if "journalctl" in line)
+    assert len(advice) > 100
     said = json.loads((await mooring.ask("diagnose", "--format", "json")).out)
     diagnosis = said["hosts"][0]["diagnosis"]
     assert (diagnosis["pattern"], diagnosis["now"]) == ("network_interruption", False)

@@ -84,13 +84,13 @@ def _show(console: Console, found: dict[str, Any], *, running: bool) -> None:
         shown = f"{tables.state(Pattern.HEALTHY)} now; {escape(evidence[0])}"
         evidence = evidence[1:]
     ended = "" if running else "  [dim](it does not run)[/dim]"
-    console.print(f"[bold]{escape(found['host'])}[/bold]  {shown}{ended}")
+    console.print(f"[bold]{escape(found['host'])}[/bold]  {shown}{ended}", soft_wrap=True)
     for line in evidence:
-        console.print(tables.unbroken(f"  {escape(line)}"), crop=False)
+        console.print(f"  {escape(line)}", soft_wrap=True)
     if diagnosis.advice:
         console.print("  [bold]what to do[/bold]" + ("" if diagnosis.now else " if it comes again"))
         for line in diagnosis.advice:
-            console.print(tables.unbroken(f"  - {escape(line)}"), crop=False)
+            console.print(f"  - {escape(line)}", soft_wrap=True)
     records = msgspec.convert(found["records"], list[StreamRecord])
     if not records:
         return

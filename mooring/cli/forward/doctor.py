@@ -72,7 +72,7 @@ def _show(console: Console, found: dict[str, list[Check]]) -> None:
         for check in each:
             verdict = tables.state(check.verdict) + " " * (WORD - len(check.verdict))
             words = f"{verdict}  {escape(check.name.ljust(width))}  {escape(check.detail)}"
-            console.print(tables.unbroken(words), crop=False)
+            console.print(words, soft_wrap=True)
             if check.remedy:
                 remedy = " " * (WORD + width + 4) + f"[dim]→[/dim] {escape(check.remedy)}"
-                console.print(tables.unbroken(remedy), crop=False)
+                console.print(remedy, soft_wrap=True)
