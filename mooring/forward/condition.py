@@ -109,7 +109,8 @@ class Condition:
         )
         if not again:
             # Of a link that there was, only why it is gone is news.
-            told = error.why if was_up else detail
+            gone = was_up and pattern in (Pattern.NETWORK, Pattern.STALE_LINK)
+            told = error.why if gone else detail
             self._keep.note(Moment(self.clock(), what, detail=told[:MAX_DETAIL]))
         self.news.tell()
 

@@ -269,7 +269,7 @@ class Tunnels:
         tally.detail = self.forbidden = ""
         if tally.bytes_in is not None and tally.bytes_in == came and tally.bytes_out != went:
             tally.detail = (
-                f"its last connection was closed there without a word: see whether anything in "
+                f"a connection was closed there without a word: see whether anything in "
                 f"{want.container} listens on port {want.container_port}"
             )
             self._log.info(
