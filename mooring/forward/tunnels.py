@@ -259,15 +259,15 @@ class Tunnels:
             listener.tally.active -= 1
 
     async def _carry(self, link: Transport, listener: Listener, client: socket.socket) -> None:
-        """Carry a client, and see that something came for what it said.
+        """Carry a client, and see whether there was somebody to answer it.
 
         Docker's proxy accepts for a container that listens on nothing, and closes at once.
         """
         tally, want = listener.tally, listener.want
-        came, went = tally.bytes_in, tally.bytes_out
+        empty = tally.empty
         await link.carry(client, want.target, tally)
         tally.detail = self.forbidden = ""
-        if tally.bytes_in is not None and tally.bytes_in == came and tally.bytes_out != went:
+        if tally.empty != empty:
             tally.detail = (
                 f"a connection was closed there without a word: see whether anything in "
                 f"{want.container} listens on port {want.container_port}"

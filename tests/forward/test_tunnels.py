@@ -174,8 +174,8 @@ async def test_a_container_that_listens_on_nothing_is_said_to(lab: Lab) -> None:
     tally = lab.tunnels.listeners[want(port).place].tally
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\n\r\n")
-    writer.write_eof()
     assert await reader.read() == b""
+    writer.write_eof()
     await until(lambda: "closed there without a word" in tally.detail)
     assert "whether anything in web listens on port 82" in tally.detail
     writer.close()
