@@ -5,10 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
+import structlog
 from cyclopts import Parameter, validators
 
 from mooring.core.errors import UsageError, why_os
+from mooring.core.places import open_to_others
 from mooring.core.url import agent_key
+
+log = structlog.get_logger(__name__)
 
 DataDir = Annotated[
     Path | None,
@@ -64,3 +68,9 @@ def key_of(server: str, key: str | None, file: Path | None) -> str:
             "the environment (MOORING_KEY), with --key-file FILE, or with --key",
         )
     return agent_key(key)
+
+
+def warn_of_key_file(file: Path | None) -> None:
+    """Say so in the log if others may read the key file, which then is no secret."""
+    if file is not None and open_to_others(file.expanduser()):
+        log.warning("key_file_open_to_others", path=str(file), remedy=f"chmod 600 {file}")

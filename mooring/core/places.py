@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -63,3 +64,8 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def open_to_others(file: Path) -> bool:
+    """Whether somebody but its owner may read or write a file. Raises OSError."""
+    return bool(stat.S_IMODE(file.stat().st_mode) & 0o077)

@@ -162,7 +162,8 @@ class Uplink:
         except TimeoutError:
             raise UplinkError(attempted, f"no answer within {deadline:g} s", Fault.AWAY) from None
         except (httpx2.HTTPError, OSError) as error:
-            why = str(error) or type(error).__name__
+            said = str(error) or type(error).__name__
+            why = f"it can't be reached: {said[0].lower()}{said[1:]}"
             raise UplinkError(attempted, why, Fault.AWAY) from error
         if response.is_success:
             return body

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from urllib.parse import unquote
 
 from mooring.core.errors import UsageError
@@ -22,6 +23,8 @@ class Address:
     """As it was typed: ``~/.ssh/config`` tells capital letters from small ones."""
     user: str | None = None
     port: int | None = None
+    called: str = field(default="", compare=False)
+    """The Docker context that it was named by, if it was by one."""
 
     def __str__(self) -> str:
         user = f"{self.user}@" if self.user else ""
@@ -152,16 +155,73 @@ def bind(text: str) -> str:
         ) from None
 
 
-def meant(text: str) -> str:
-    """A local port, in plain digits, or a container's name. Raises ``UsageError``."""
-    if text.isdigit():
-        port = _port(text)
-        if port is None:
-            raise UsageError(f"reading the port {text[:50]!r}", "expected one from 1 to 65535")
-        return str(port)
-    if not 0 < len(text) <= 253:
-        raise UsageError("reading what is meant", "expected a port or a container's name")
-    return text
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """What a person asks about: a container by its name, else a place of this machine."""
+
+    container: str = ""
+    port: int = 0
+    ip: str = ""
+    """Empty for any."""
+    protocol: str = ""
+    """Empty for any."""
+
+    def __str__(self) -> str:
+        if self.container:
+            return self.container
+        ip = f"[{self.ip}]:" if ":" in self.ip else f"{self.ip}:" if self.ip else ""
+        return f"{ip}{self.port}" + (f"/{self.protocol}" if self.protocol else "")
+
+
+_PROTOCOLS = ("tcp", "udp", "sctp")
+
+
+def meant(text: str) -> Meant:
+    """``8080``, ``8080/tcp``, ``127.0.0.1:8080``, ``[::1]:53/udp``, or a container's name.
+
+    Raises ``UsageError``. No container's name has a colon or a slash in it.
+    """
+    attempted = f"reading what is meant by {text[:100]!r}"
+    if not text.isdigit() and ":" not in text and "/" not in text:
+        if not 0 < len(text) <= 253:
+            raise UsageError(attempted, "expected a port or a container's name")
+        return Meant(container=text)
+    where, slash, protocol = text.partition("/")
+    ip, _, number = where.rpartition(":")
+    port = _port(number)
+    if port is None:
+        raise UsageError(f"reading the port {number[:50]!r}", "expected one from 1 to 65535")
+    if slash and protocol not in _PROTOCOLS:
+        raise UsageError(attempted, f"expected one of {', '.join(_PROTOCOLS)}, got {protocol!r}")
+    return Meant(port=port, ip=bind(ip) if ip else "", protocol=protocol)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A remote host by the names that it goes by."""
+
+    host: str
+    """Its address, as ``status`` shows it."""
+    called: str = ""
+    """What it was named by, if that was a Docker context."""
+
+    def is_called(self, name: str) -> bool:
+        names = {self.host, self.host.removeprefix("ssh://"), self.called} - {""}
+        if self.host.startswith("ssh://"):
+            names.add(parse(self.host).host)
+        return name in names
+
+
+def chosen(name: str | None, known: Sequence[Known]) -> list[Known]:
+    """Those that are called so; all when none is named. Raises ``UsageError``."""
+    found = [each for each in known if name is None or each.is_called(name)]
+    if name is not None and not found:
+        raise UsageError(
+            f"looking for the host {name!r}",
+            "it is none of those that are forwarded",
+            f"one of: {', '.join(each.host for each in known)}",
+        )
+    return found
 
 
 def docker_host(text: str) -> str:

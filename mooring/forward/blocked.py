@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,19 +18,36 @@ def lost(attempted: str, why: str) -> Lost:
     return Silent(attempted, why) if why == NO_SIGN else Lost(attempted, why)
 
 
+def login(address: Address, options: Options) -> str:
+    """What is said to ``ssh`` to log in there, as a shell takes it."""
+    words = []
+    if options.config is not None:
+        words += ["-F", str(options.config)]
+    if options.known_hosts is not None:
+        words += ["-o", f"UserKnownHostsFile={options.known_hosts}"]
+    if options.identity is not None:
+        words += ["-i", str(options.identity)]
+    if address.port is not None:
+        words += ["-p", str(address.port)]
+    words.append(f"{address.user}@{address.host}" if address.user else address.host)
+    return shlex.join(words)
+
+
 def by_hand(address: Address, options: Options) -> str:
     """The command by which a person logs in there once."""
-    words = ["ssh"]
-    if options.config is not None:
-        words.append(f"-F {options.config}")
-    if options.known_hosts is not None:
-        words.append(f"-o UserKnownHostsFile={options.known_hosts}")
+    return f"ssh {login(address, options)} true"
+
+
+def copy_key(address: Address, options: Options, user: str | None = None) -> str:
+    """The command by which a person lets a key in there."""
+    words = ["ssh-copy-id"]
     if options.identity is not None:
-        words.append(f"-i {options.identity}")
+        words += ["-i", str(options.identity)]
     if address.port is not None:
-        words.append(f"-p {address.port}")
-    words.append(f"{address.user}@{address.host}" if address.user else address.host)
-    return " ".join([*words, "true"])
+        words += ["-p", str(address.port)]
+    user = user or address.user
+    words.append(f"{user}@{address.host}" if user else address.host)
+    return shlex.join(words)
 
 
 def unknown_host_key(
@@ -39,8 +57,8 @@ def unknown_host_key(
     return Blocked(
         f"verifying the host key of {address}",
         f"it is not among the known hosts{shown}",
-        "compare the fingerprint with the host's own (there: ssh-keygen -lf "
-        "/etc/ssh/ssh_host_ed25519_key.pub), and accept it by hand once: "
+        "compare the fingerprint with the host's own, there: ssh-keygen -lf "
+        "/etc/ssh/ssh_host_ed25519_key.pub; then accept it here once by hand: "
         f"{by_hand(address, options)}",
     )
 
@@ -59,7 +77,11 @@ def changed_host_key(
 
 
 def denied(
-    address: Address, user: str, tried: Sequence[str], locked: Sequence[Path] = ()
+    address: Address,
+    options: Options,
+    user: str,
+    tried: Sequence[str],
+    locked: Sequence[Path] = (),
 ) -> Blocked:
     """The remote side takes none of the keys. ``locked`` are keys that need a passphrase."""
     why = f"the user {user} was denied; tried: {', '.join(tried) if tried else 'no key at all'}"
@@ -70,12 +92,11 @@ def denied(
             f"{why}; not tried, since a passphrase is needed: {keys}",
             f"put it into an SSH agent: ssh-add {keys} (and see that SSH_AUTH_SOCK is set here)",
         )
-    port = f"-p {address.port} " if address.port is not None else ""
+    another = "another key with" if options.identity is None else "another"
     return Blocked(
         f"logging in at {address}",
         why,
-        f"let the user's key in there: ssh-copy-id {port}{user}@{address.host}; or name another "
-        "key with --identity",
+        f"name {another} --identity, or let the key in there: {copy_key(address, options, user)}",
     )
 
 
@@ -115,8 +136,8 @@ def from_ssh(address: Address, options: Options, said: Sequence[str]) -> Blocked
         return Blocked(
             f"logging in at {address}",
             f"the user {user} was denied (the host takes: {found[2]})",
-            f"see why by hand: {hand.replace('ssh', 'ssh -v', 1)}; a key that needs a passphrase "
-            "must be in an SSH agent: ssh-add",
+            "a key that needs a passphrase must be in an SSH agent (ssh-add); else see why by "
+            f"hand: {hand.replace('ssh', 'ssh -v', 1)}",
         )
     attempted = f"connecting to {address}"
     if found := _BLOCKED.search(text):

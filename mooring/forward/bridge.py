@@ -98,7 +98,10 @@ class Bridge:
         self._done: asyncio.Future[None] = self._loop.create_future()
         self._channel_full = False
         self._paused = False
+        self._near_ended = False
         self._near_gone = False
+        self._unanswered = True
+        """Whether nothing has come from the remote side yet."""
         self._far_ended = False
         self._far_gone = False
         self._extra = 0
@@ -164,11 +167,12 @@ class Bridge:
         self.channel.write(data)
 
     def near_eof(self) -> None:
+        self._near_ended = True
         if self.channel is not None and not self._far_gone:
             self.channel.write_eof()
 
     def near_lost(self, error: Exception | None) -> None:
-        self._near_gone = True
+        self._near_ended = self._near_gone = True
         if self.channel is not None and not self._far_gone:
             if error is None:
                 self.channel.close()
@@ -193,6 +197,7 @@ class Bridge:
         if self._transport is None or self._near_gone:
             return
         size = len(data)
+        self._unanswered = False
         self.tally.bytes_in = (self.tally.bytes_in or 0) + size
         self._transport.write(data)
         self._taken += size
@@ -201,6 +206,7 @@ class Bridge:
 
     def far_eof(self) -> None:
         self._carried()
+        self._ended_empty()
         self._far_ended = True
         self._end_near()
 
@@ -208,12 +214,19 @@ class Bridge:
         self._far_gone = True
         if self._transport is not None and not self._near_gone:
             if not self._dead():
+                self._ended_empty()
                 self._transport.close()
                 return
             if not self._untouched:
                 self._reset()
             self._transport.abort()
         self._finish()
+
+    def _ended_empty(self) -> None:
+        """The remote side ends the connection: was it the first to, and had nothing come?"""
+        if self._unanswered and not self._near_ended:
+            self.tally.empty += 1
+        self._unanswered = False
 
     def far_full(self, full: bool) -> None:
         self._channel_full = full

@@ -70,16 +70,21 @@ class Condition:
         self.ping_ms: float | None = None
         self.fault: MooringError | None = None
         """Why the link was lost last."""
+        self.away_since: float | None = None
+        """Since when there has been no link, of one that was lost or tried in vain."""
+        self._linked = False
+        """Whether there ever was a link: only then one can be lost."""
         self._drop: Drop | None = None
         self._keep = keep
         self._unclean = 0
 
     def to(self, state: LinkState, detail: str = "") -> None:
         """The link comes to a state of its way up, or stops."""
+        was_live = self.life.live_since is not None
         self.life = lives.to(self.life, state, self.clock(), detail)
         shown = {"detail": detail} if detail else {}
         log.info(f"link_{state}", host=self.host, generation=self.life.generation, **shown)
-        if state is LinkState.LIVE:
+        if state is LinkState.LIVE and not was_live:
             self._keep.note(Moment(self.clock(), "link_live", detail=self.docker[:MAX_DETAIL]))
         if state is LinkState.STOPPED:
             self._keep.note(Moment(self.clock(), "stopped"))
@@ -92,24 +97,33 @@ class Condition:
         was_up = self.life.live_since is not None
         again = self.life.detail == detail
         self.life = lives.lost(self.life, self.clock(), detail, blocked=blocked)
-        if was_up or self._drop is None or self._drop.seconds is not None:
-            self._drop = Drop(self.clock(), pattern, None)
+        if self.away_since is None:
+            self.away_since = self.clock()
             self.count(pattern)
             again = False
+            if self._linked:
+                self._drop = Drop(self.away_since, pattern, None)
         what = "link_blocked" if blocked else "link_lost"
         log.warning(
             what, host=self.host, pattern=pattern, failures=self.life.failures, reason=detail
         )
         if not again:
-            self._keep.note(Moment(self.clock(), what, detail=detail[:MAX_DETAIL]))
+            # Of a link that there was, only why it is gone is news.
+            gone = was_up and pattern in (Pattern.NETWORK, Pattern.STALE_LINK)
+            told = error.why if gone else detail
+            self._keep.note(Moment(self.clock(), what, detail=told[:MAX_DETAIL]))
         self.news.tell()
 
     def came_back(self) -> None:
         """Connections pass again."""
+        self._linked = True
+        if self.away_since is None:
+            return
+        seconds = round(self.clock() - self.away_since, 3)
+        self.away_since = None
+        self.counts.away_s += seconds
         if self._drop and self._drop.seconds is None:
-            seconds = round(self.clock() - self._drop.at, 3)
             self._drop = replace(self._drop, seconds=seconds)
-            self.counts.away_s += seconds
 
     def seen_steady(self) -> None:
         """A check was passed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -81,7 +82,7 @@ def resolve(text: str, where: Path | None = None) -> Address:
             "such as ssh://deploy@build.example",
         )
     try:
-        return address.parse(host)
+        return replace(address.parse(host), called=text)
     except UsageError as error:
         why = f"the Docker context leads to {host!r}: {error.why}"
         raise UsageError(attempted, why, error.remedy) from None

@@ -31,9 +31,18 @@ class Look:
     """What the remote sshd said to a client that it may connect nowhere."""
     now: float = 0.0
     """Seconds since the epoch."""
+    name: str = "NAME"
+    """The remote host's, for commands to copy."""
+    host: str = "HOST"
+    """Where it was reached last, else its name."""
+    port: int = 22
+    login: str = "USER@HOST"
+    """What is said to ``ssh`` to log in there."""
     tried: bool = True
     """False: nothing was tried, and only what is known already counts."""
 
+
+FORBIDDEN = "the remote sshd prohibits to connect to the containers' ports"
 
 _ADVICE = {
     Pattern.HEALTHY: (),
@@ -60,7 +69,7 @@ _ADVICE = {
         "it comes back by itself; connections made meanwhile are held for 30 s and then served",
     ),
     Pattern.AUTHENTICATION: (
-        "try it by hand: ssh USER@HOST docker version; it must neither ask nor fail",
+        "it must neither ask nor fail: ssh {login} docker version",
         "once it is put right: mooring forward retry (it is also tried every minute)",
     ),
     Pattern.UNKNOWN: ("the log tells the rest: mooring forward run --log-level debug",),
@@ -70,7 +79,7 @@ _TRIED = "it is tried for ever; connections made meanwhile are held for 30 s"
 _NO_LINK = (
     (
         "name can't be resolved",
-        "see that the name is right: getent hosts NAME; HostName in ~/.ssh/config gives an address",
+        "HostName in ~/.ssh/config gives a name its address; see what it has: getent hosts {name}",
         "a name that only a VPN's name server knows needs that VPN",
     ),
     (
@@ -79,12 +88,15 @@ _NO_LINK = (
             "on the remote host: systemctl status ssh; the port is that of the address, or of "
             "~/.ssh/config"
         ),
-        "or a firewall rejects it: nc -vz HOST 22 by hand, from here and from elsewhere",
+        "or a firewall rejects it; try from here and from elsewhere: nc -vz {host} {port}",
     ),
     (
         "no answer|timed out|unreachable|no route",
-        "see that the remote host is up and this machine's network, or VPN, leads to it: ping HOST",
-        "or a firewall drops what goes to its port: nc -vz HOST 22 by hand",
+        (
+            "see that the remote host is up and this machine's network, or VPN, leads to it: "
+            "ping {host}"
+        ),
+        "or a firewall drops what goes to its port: nc -vz {host} {port}",
     ),
 )
 """While there is no link: the words of why, and what to do."""
@@ -124,8 +136,13 @@ def diagnose(records: Sequence[StreamRecord], look: Look) -> Diagnosis:
         return Diagnosis(Pattern.UNKNOWN, (nothing,), ("start it, and ask again",))
     pattern, evidence = _lately(recent)
     if pattern is Pattern.HEALTHY:
-        evidence = (*_live(look), *evidence)
-    return Diagnosis(pattern, evidence, _ADVICE[pattern])
+        return Diagnosis(pattern, (*_live(look), *evidence), ())
+    return Diagnosis(pattern, (*evidence, *_live(look)), _filled(_ADVICE[pattern], look), now=False)
+
+
+def is_well(diagnosis: Diagnosis) -> bool:
+    """Whether nothing is wrong now."""
+    return diagnosis.pattern is Pattern.HEALTHY or not diagnosis.now
 
 
 def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
@@ -137,17 +154,34 @@ def _now(look: Look) -> tuple[Pattern, tuple[str, ...]] | None:
     if look.state in (LinkState.BACKOFF, LinkState.CONNECTING):
         return Pattern.NETWORK, (f"there is no link now: {look.detail or 'it is being made'}",)
     if not look.tried:
-        silent = f"Docker does not answer: {look.docker_detail}"
-        return (Pattern.DOCKER_SILENT, (silent,)) if look.docker_detail else None
+        if look.docker_detail:
+            return Pattern.DOCKER_SILENT, (f"Docker does not answer: {look.docker_detail}",)
+        if look.forbidden:
+            return Pattern.AUTHENTICATION, (f"{FORBIDDEN} ({look.forbidden})",)
+        return None
     if look.ssh_ms is None:
         return Pattern.STALE_LINK, ("the link is there, and a command over it did not end in 5 s",)
     if look.docker_ms is None:
         works = f"the link works (a command took {look.ssh_ms:.0f} ms)"
         return Pattern.DOCKER_SILENT, (f"{works}, and Docker does not: {look.docker_detail}",)
     if look.forbidden:
-        said = "Docker answers, and the remote sshd prohibits to connect to the containers' ports"
-        return Pattern.AUTHENTICATION, (f"{said} ({look.forbidden})",)
+        said = f"Docker answers, and {FORBIDDEN} ({look.forbidden})"
+        return Pattern.AUTHENTICATION, (said,)
     return None
+
+
+def _filled(advice: tuple[str, ...], look: Look) -> tuple[str, ...]:
+    """With what is known of the host in place of words for it."""
+    known = {
+        "{name}": look.name,
+        "{host}": look.host,
+        "{port}": str(look.port),
+        "{login}": look.login,
+    }
+    filled = advice
+    for word, value in known.items():
+        filled = tuple(line.replace(word, value) for line in filled)
+    return filled
 
 
 def _advice(pattern: Pattern, look: Look) -> tuple[str, ...]:
@@ -155,10 +189,10 @@ def _advice(pattern: Pattern, look: Look) -> tuple[str, ...]:
     if pattern is Pattern.NETWORK:
         for words, *advice in _NO_LINK:
             if re.search(words, look.detail):
-                return (*advice, _TRIED)
+                return _filled((*advice, _TRIED), look)
     if pattern is Pattern.AUTHENTICATION and look.state is not LinkState.BLOCKED:
         return _FORBIDDEN
-    usual = _ADVICE[pattern]
+    usual = _filled(_ADVICE[pattern], look)
     if not look.remedy:
         return usual
     return look.remedy, *usual[-1:]
@@ -176,15 +210,15 @@ def _lately(records: Sequence[StreamRecord]) -> tuple[Pattern, tuple[str, ...]]:
         by_pattern.setdefault(_SPEAKS_FOR.get(record.ended_by, Pattern.UNKNOWN), []).append(record)
     pattern, its = max(by_pattern.items(), key=lambda found: (len(found[1]), _ended(found[1][-1])))
     worst = max(its, key=lambda r: r.consecutive_failures)
-    number = f"{len(its)} of {len(records)} event streams that ended in the last hour"
-    evidence = [f"{number} ended so: {_words(its[-1])}"]
+    named, times = pattern.replace("_", " "), f"{len(its)} time{'s' * (len(its) != 1)}"
+    evidence = [f"in the last hour: {named}, {times}: {_words(its[-1])}"]
     if worst.consecutive_failures > 1:
         evidence.append(f"up to {worst.consecutive_failures} failures in a row")
     idle = sorted(r.idle_ms for r in its)[len(its) // 2] / 1000
     if pattern is Pattern.STALE_LINK and idle >= 1:
         evidence.append(f"after {idle:.0f} s without an event, in the middle")
     evidence += [
-        f"{len(others)} ended otherwise: {_words(others[-1])}"
+        f"and {other.replace('_', ' ')}, {len(others)}: {_words(others[-1])}"
         for other, others in by_pattern.items()
         if other is not pattern
     ]

@@ -10,19 +10,23 @@ import os
 import resource
 import shutil
 import socket
-import stat
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from mooring.core.errors import why_os
+from mooring.core.places import open_to_others
+from mooring.forward import blocked
 from mooring.forward.config import Host
 from mooring.forward.doors import LONGEST
 from mooring.forward.keep import folder_of
 from mooring.forward.local_docker import path_for
+from mooring.forward.transport import Options
+from mooring.model.forward import LinkState, RemoteHost
 
 ENOUGH_FILES = 4096
 """Descriptors for a thousand forwards with some connections each."""
@@ -132,6 +136,51 @@ def _linger(environ: Mapping[str, str]) -> Check:
     )
 
 
+# --- reporting
+
+
+def of_reports(server: str | None, key_file: Path | None) -> list[Check]:
+    """What concerns a server to report to; it is not dialled, its name is looked up."""
+    checks = []
+    if server:
+        where = urlsplit(server).hostname or ""
+        try:
+            addresses = _looked_up(where)
+            checks.append(fine("server", f"{server}, at {', '.join(addresses[:4])}"))
+        except (OSError, UnicodeError) as error:
+            why = f"{where} can't be resolved: {_why(error)}"
+            checks.append(wrong("server", why, "see whether --server is spelt right"))
+    if key_file:
+        checks.append(_key_file(key_file.expanduser()))
+    return checks
+
+
+def _key_file(file: Path) -> Check:
+    name = "key file"
+    try:
+        file.open("rb").close()
+        shared = open_to_others(file)
+    except OSError as error:
+        return wrong(name, f"{file} can't be read: {why_os(error)}", "see --key-file")
+    if shared:
+        return wrong(name, f"{file} can be read by others", f"chmod 600 {file}")
+    return fine(name, str(file))
+
+
+# --- what runs already
+
+
+def of_running(host: RemoteHost) -> list[Check]:
+    """How the link of a host is that an instance forwards now."""
+    name = "link"
+    detail = f"{host.state}: {host.detail}" if host.detail else str(host.state)
+    if host.state is LinkState.BLOCKED:
+        return [wrong(name, detail, f"mooring forward diagnose {host.host}")]
+    if host.state is LinkState.LIVE and not host.detail:
+        return [fine(name, detail)]
+    return [care(name, detail, f"mooring forward diagnose {host.host}")]
+
+
 # --- one host
 
 
@@ -189,13 +238,21 @@ def _name(host: Host, config: Mapping[str, list[str]]) -> Check:
     if proxied:
         return fine(name, f"{where} is looked up by the host on the way")
     try:
-        found = socket.getaddrinfo(where, 22, type=socket.SOCK_STREAM)
+        addresses = _looked_up(where)
     except (OSError, UnicodeError) as error:
-        why = why_os(error) if isinstance(error, OSError) else str(error)
         remedy = "see whether it is spelt right, or give it a HostName in ~/.ssh/config"
-        return wrong(name, f"{where} can't be resolved: {why}", remedy)
-    addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
+        return wrong(name, f"{where} can't be resolved: {_why(error)}", remedy)
     return fine(name, ", ".join(addresses[:4]) if addresses != [where] else f"{where}, an address")
+
+
+def _looked_up(name: str) -> list[str]:
+    """A name's addresses. Raises OSError and UnicodeError."""
+    found = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+
+def _why(error: OSError | UnicodeError) -> str:
+    return why_os(error) if isinstance(error, OSError) else str(error)
 
 
 def _keys(host: Host, config: Mapping[str, list[str]], environ: Mapping[str, str]) -> list[Check]:
@@ -209,7 +266,7 @@ def _keys(host: Host, config: Mapping[str, list[str]], environ: Mapping[str, str
             wrong(
                 "key",
                 f"there is none to log in with (looked for: {usual})",
-                f"make one and let it in there: ssh-keygen; ssh-copy-id {host.address.host}",
+                f"make one and let it in there: ssh-keygen; {_copy_key(host)}",
             )
         )
     return [*checks, agent]
@@ -219,7 +276,7 @@ def _each_key(files: list[Path], named: bool, in_agent: int) -> Iterator[Check]:
     for file in files:
         name = f"key {file.name}"
         try:
-            mode = file.stat().st_mode
+            shared = open_to_others(file)
             file.open("rb").close()
         except FileNotFoundError:
             if named:
@@ -228,7 +285,7 @@ def _each_key(files: list[Path], named: bool, in_agent: int) -> Iterator[Check]:
         except OSError as error:
             yield wrong(name, f"{file} can't be read: {why_os(error)}", f"chown it: {file}")
             continue
-        if stat.S_IMODE(mode) & 0o077:
+        if shared:
             yield wrong(name, f"{file} can be read by others", f"chmod 600 {file}")
         elif _locked(file):
             remedy = f"ssh-add {file}"
@@ -292,18 +349,32 @@ def _known(host: Host, config: Mapping[str, list[str]]) -> Check:
         if status == 0 and out.strip():
             return fine(name, f"{looked} is in {file}")
     shown = files[0] if files else "~/.ssh/known_hosts"
-    by_hand = " ".join(["ssh", *_login(host), "true"])
+    by_hand = blocked.by_hand(host.address, _options(host))
     return wrong(name, f"{looked} is not in {shown}", f"log in by hand once: {by_hand}")
+
+
+def _options(host: Host) -> Options:
+    return Options(identity=host.identity, known_hosts=host.known_hosts)
+
+
+def _copy_key(host: Host) -> str:
+    return blocked.copy_key(host.address, _options(host))
+
+
+def not_here(ip: str) -> str:
+    """Why an address can't be listened on here; empty when it can."""
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in ip else socket.AF_INET) as tried:
+            tried.bind((ip, 0))
+    except OSError as error:
+        return why_os(error)
+    return ""
 
 
 def _bind(host: Host) -> Check:
     name = "address here"
-    family = socket.AF_INET6 if ":" in host.bind else socket.AF_INET
-    try:
-        with socket.socket(family, socket.SOCK_STREAM) as tried:
-            tried.bind((host.bind, 0))
-    except OSError as error:
-        return wrong(name, f"{host.bind} can't be listened on: {why_os(error)}", "see --bind")
+    if why := not_here(host.bind):
+        return wrong(name, f"{host.bind} can't be listened on: {why}", "see --bind")
     if host.bind in ("0.0.0.0", "::"):
         remedy = "--bind 127.0.0.1 keeps them to this machine"
         return care(name, f"{host.bind}: other machines can reach the forwards", remedy)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from mooring.forward.address import Meant
 from mooring.forward.wanted import Rules, left_out
 from mooring.model.container import Container
 from mooring.model.forward import Forward, ForwardState, LinkState, Moment, RemoteHost
@@ -31,36 +32,40 @@ class Explanation:
     lines: tuple[str, ...]
 
 
-def reached(what: str, views: Iterable[View]) -> bool:
-    """Whether a local port (in digits) or every forward of a container (its name) is there."""
+def reached(what: Meant, views: Iterable[View]) -> bool:
+    """Whether a place of this machine, or every forward of a container, is there."""
     forwards = [f for view in views for f in view.host.forwards if _meant(what, f)]
     ready = [f for f in forwards if f.state is ForwardState.LISTENING]
-    return bool(ready) and (what.isdigit() or len(ready) == len(forwards))
+    return bool(ready) and (not what.container or len(ready) == len(forwards))
 
 
-def explain(what: str, views: Sequence[View], holder: str | None = None) -> Explanation:
-    """Why a port (in digits) or a container (its name) is there or not.
+def explain(what: Meant, views: Sequence[View], holder: str | None = None) -> Explanation:
+    """Why a place of this machine, or a container, is there or not.
 
     ``holder`` is the program that listens on the port here, if that is not us.
     """
-    by_port = what.isdigit()
     lines = [_forward(f, view) for view in views for f in view.host.forwards if _meant(what, f)]
     for view in views:
-        lines += _port(int(what), view) if by_port else _container(what, view)
+        lines += _container(what.container, view) if what.container else _port(what, view)
     if not lines:
         lines = [_none(what, views)]
         lines += [line for view in views if (line := _last(what, view))]
     lines += [_link(view) for view in views if view.host.state not in UP]
     there = reached(what, views)
-    if by_port and holder and not there:
+    if holder and not there:
         lines.append(f"here, {holder} listens on port {what}")
     return Explanation(there, tuple(dict.fromkeys(lines)))
 
 
-def _meant(what: str, forward: Forward) -> bool:
-    if what.isdigit():
-        return forward.local.rpartition(":")[2] == str(int(what))
-    return forward.container == what
+def _meant(what: Meant, forward: Forward) -> bool:
+    if what.container:
+        return forward.container == what.container
+    ip, _, port = forward.local.rpartition(":")
+    return (
+        port == str(what.port)
+        and what.ip in ("", ip.strip("[]"))
+        and what.protocol in ("", forward.protocol)
+    )
 
 
 # --- forwards
@@ -83,11 +88,15 @@ def _forward(f: Forward, view: View) -> str:
     return f"{f.container} on {host.host} publishes {place}: {f.detail}"
 
 
-def _port(port: int, view: View) -> list[str]:
+def _port(what: Meant, view: View) -> list[str]:
     """What else of a host has to do with the number of a port."""
-    host = view.host
-    lines = []
+    host, port = view.host, what.port
+    lines: list[str] = []
+    if not _concerns(what, view):
+        return lines
     for f in host.forwards:
+        if what.protocol not in ("", f.protocol):
+            continue
         remote, local = f.remote.rpartition(":")[2], f.local.rpartition(":")[2]
         if remote == str(port) != local:
             if f.state is ForwardState.UNSUPPORTED:
@@ -96,16 +105,23 @@ def _port(port: int, view: View) -> list[str]:
                 lines.append(f"port {port} of {host.host} ({f.container}) is reached at {f.local}")
     for c in view.containers:
         for p in c.ports:
+            if what.protocol not in ("", p.protocol):
+                continue
             if p.host_port == port and (why := left_out(c, p, view.rules)):
                 lines.append(f"{c.name} on {host.host} publishes {port}/{p.protocol}, but {why}")
             elif p.container_port == port and p.host_port is None:
                 lines.append(
                     f"{c.name} on {host.host} has port {port}/{p.protocol} and does not publish "
-                    f"it: it takes -p {port}:{port}"
+                    f"it: it needs -p {port}:{port}"
                 )
             elif p.container_port == port and p.host_port != port:
                 lines += _elsewhere(c, port, p.protocol, view)
     return lines
+
+
+def _concerns(what: Meant, view: View) -> bool:
+    """Whether a host's ports are at that address of this machine."""
+    return what.ip in ("", view.rules.bind)
 
 
 def _elsewhere(c: Container, port: int, protocol: str, view: View) -> list[str]:
@@ -133,13 +149,13 @@ def _container(name: str, view: View) -> list[str]:
         if c.name != name:
             continue
         if c.state != "running":
-            lines.append(f"{name} on {host} is {c.state}{f' ({c.status})' if c.status else ''}")
+            lines.append(f"{name} on {host} does not run: {c.status or c.state}")
         elif any(a.network == "host" for a in c.attachments):
             lines.append(
                 f"{name} on {host} uses its host's network, where Docker publishes nothing"
             )
         elif not any(p.host_port for p in c.ports):
-            lines.append(f"{name} on {host} publishes no port: it takes -p PORT:PORT")
+            lines.append(f"{name} on {host} publishes no port: it needs -p PORT:PORT")
         lines += [
             f"{name} on {host} publishes {p.host_port}/{p.protocol}, but {why}"
             for p in c.ports
@@ -151,32 +167,66 @@ def _container(name: str, view: View) -> list[str]:
 # --- nothing
 
 
-def _none(what: str, views: Sequence[View]) -> str:
-    known = [view.host.host for view in views if view.host.state in UP]
+def _none(what: Meant, views: Sequence[View]) -> str:
+    concerned = [view for view in views if _concerns(what, view)]
+    if not concerned:
+        binds = ", ".join(dict.fromkeys(view.rules.bind for view in views))
+        return f"nothing is forwarded at {what.ip}; what is, is at {binds}"
+    known = [view.host.host for view in concerned if view.host.state in UP]
     if not known:
         return f"it can't be known whether anything has to do with {what}: there is no link"
     where = ", ".join(known)
-    if what.isdigit():
-        return f"no running container on {where} publishes port {what}"
-    return f"there is no container {what} on {where}"
+    if what.container:
+        return f"there is no container {what} on {where}"
+    protocol = f"/{what.protocol}" if what.protocol else ""
+    return f"no running container on {where} publishes port {what.port}{protocol}"
 
 
-def _last(what: str, view: View) -> str | None:
-    """When it was there last, and what became of it."""
-    for moment in reversed(view.history):
-        port = moment.place.partition("/")[0].rpartition(":")[2]
-        if moment.what == "closed" and what in (port, moment.container):
-            detail = f": {moment.detail}" if moment.detail else ""
-            return (
-                f"{moment.place} led to {moment.container} on {view.host.host} until "
-                f"{when(moment.at)}{detail}"
-            )
-    return None
+def _last(what: Meant, view: View) -> str | None:
+    """Where it was last, until when, and who is there now."""
+    if not _concerns(what, view):
+        return None
+    last = next((n for n in reversed(range(len(view.history))) if _told(what, view.history[n])), -1)
+    if last < 0:
+        return None
+    moment = view.history[last]
+    led = f"{moment.place} led to {moment.container} on {view.host.host}"
+    over = moment
+    if moment.what != "closed":
+        after = view.history[last + 1 :]
+        ended = [m for m in after if m.what == "stopped" or m.place == moment.place]
+        if not ended:
+            return None
+        over = ended[0]
+    detail = f": {over.detail}" if over.what == "closed" and over.detail else ""
+    now = next((f for f in view.host.forwards if f"{f.local}/{f.protocol}" == moment.place), None)
+    to = f"; now it leads to {now.container}" if now else ""
+    return f"{led} until {when(over.at)}{detail}{to}"
+
+
+def _told(what: Meant, moment: Moment) -> bool:
+    """Whether it is of a listener, and of the one that is meant."""
+    if moment.what not in ("opened", "retargeted", "closed"):
+        return False
+    if what.container:
+        return moment.container == what.container
+    address, _, protocol = moment.place.partition("/")
+    port = address.rpartition(":")[2]
+    return port == str(what.port) and what.protocol in ("", protocol)
+
+
+_LINK = {
+    LinkState.CONNECTING: "is being made",
+    LinkState.VERIFYING: "is there, and Docker is looked for",
+    LinkState.BACKOFF: "is away, and tried again",
+    LinkState.BLOCKED: "is blocked until a person acts",
+    LinkState.STOPPED: "is given up: the program has ended",
+}
 
 
 def _link(view: View) -> str:
     detail = f": {view.host.detail}" if view.host.detail else ""
-    return f"the link to {view.host.host} is {view.host.state}{detail}"
+    return f"the link to {view.host.host} {_LINK[view.host.state]}{detail}"
 
 
 def when(at: float) -> str:

@@ -37,6 +37,7 @@ class _Sticky(msgspec.Struct):
 
 class _Kept(msgspec.Struct):
     host: str = ""
+    called: str = ""
     since: int | None = None
     """Of the last event, in nanoseconds by the remote Docker's clock."""
     sticky: list[_Sticky] = []
@@ -47,9 +48,11 @@ class _Kept(msgspec.Struct):
 class Keep:
     """A remote host's folder. The methods touch the disk only in ``save``."""
 
-    def __init__(self, folder: Path, host: str = "") -> None:
+    def __init__(self, folder: Path, host: str = "", called: str = "") -> None:
+        """``called`` is the Docker context that it was named by, if it was by one."""
         self.folder = folder
         self.host = host
+        self.called = called
         self.since: int | None = None
         self.sticky: dict[tuple[str, str, int], int] = {}
         self.records: deque[StreamRecord] = deque(maxlen=MAX_RECORDS)
@@ -119,6 +122,7 @@ class Keep:
             return None
         kept = _Kept(
             self.host,
+            self.called,
             self.since,
             [_Sticky(*key, port) for key, port in self.sticky.items()],
             list(self.records),
@@ -148,6 +152,7 @@ class Kept:
     """What a folder says of a host, for a reader beside the one whose folder it is."""
 
     host: str
+    called: str = ""
     records: tuple[StreamRecord, ...] = ()
     history: tuple[Moment, ...] = ()
 
@@ -158,7 +163,8 @@ def read(state_dir: Path) -> list[Kept]:
     try:
         for file in sorted((state_dir / "hosts").glob("*/kept.json")):
             kept = msgspec.json.decode(file.read_bytes(), type=_Kept)
-            found.append(Kept(kept.host or file.parent.name, (*kept.records,), (*kept.history,)))
+            host = kept.host or file.parent.name
+            found.append(Kept(host, kept.called, (*kept.records,), (*kept.history,)))
     except (OSError, ValueError) as error:
         why = why_os(error) if isinstance(error, OSError) else f"it is not as expected: {error}"
         raise MooringError(f"reading the state folder {state_dir}", why) from error

@@ -43,8 +43,9 @@ def to(life: Life, state: LinkState, now: float, detail: str = "") -> Life:
         generation = life.generation + 1
         return replace(life, state=state, since=now, live_since=None, generation=generation)
     live = life.live_since
-    if state is LinkState.LIVE and live is None:
-        live = now
+    if state is LinkState.LIVE:
+        live = now if live is None else live
+        return replace(life, state=state, since=live, live_since=live, detail=detail)
     return replace(life, state=state, since=now, live_since=live, detail=detail)
 
 

@@ -313,7 +313,7 @@ async def _explain(plan: _Plan, guard: Guard, error: Exception) -> Blocked | Los
         remedy = f"see: {blocked.by_hand(address, options)}"
         return Blocked(f"verifying the host key of {address}", error.reason, remedy)
     if isinstance(error, asyncssh.PermissionDenied):
-        return blocked.denied(address, plan.user, await _tried(plan), plan.locked)
+        return blocked.denied(address, options, plan.user, await _tried(plan), plan.locked)
     if isinstance(error, asyncssh.KeyExchangeFailed):
         if "host key" in error.reason and _was_known(plan):
             return _changed(plan)

@@ -6,7 +6,7 @@ wanted -> plan -> tunnels. What it says is true of the listeners that there real
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -17,7 +17,7 @@ from mooring.forward.seats import Seat
 from mooring.forward.tunnels import Listener, Tunnels
 from mooring.forward.wanted import Rules, Wish, remembered, wanted
 from mooring.model.container import Container
-from mooring.model.forward import Forward, ForwardState, Moment, Place, Wanted
+from mooring.model.forward import Forward, ForwardState, Moment, Place, Unmet, Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -32,10 +32,15 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
-class _Failure:
+class _Conflict:
+    """A place that is wanted and not listened on."""
+
     why: str
     since: float
+    """When that was seen first, by this machine's clock."""
     want: Wanted
+    again: bool
+    """Whether it is to be tried again; another host's place is given, and not taken."""
 
 
 class Ports:
@@ -61,7 +66,10 @@ class Ports:
         self._linger = linger
         self._clock = clock
         self._wish = Wish()
-        self._failed: dict[Place, _Failure] = {}
+        self._conflicts: dict[Place, _Conflict] = {}
+        self._lost: dict[tuple[str, str, int], float] = {}
+        """Of ports that another container here has, since when: by container, protocol, port."""
+        self._log = log.bind(host=seat.host)
         self._leaving: dict[Place, tuple[Wanted, float]] = {}
         self._started: dict[str, float] = {}
         self._one_at_a_time = asyncio.Lock()
@@ -78,6 +86,7 @@ class Ports:
         self._started = {i: at for i, at in self._started.items() if i in known}
         self._wish = wanted(containers, self.rules, self._started, self._keep.sticky)
         self._keep.stick(remembered(self._keep.sticky, self._wish))
+        self._note_lost()
         return await self.settle()
 
     async def settle(self) -> Done:
@@ -86,8 +95,10 @@ class Ports:
             # A container that is gone keeps its port for a moment: most that crash start again.
             wants = {want.place: want for want in (*self._lingering(), *self._wish.forwards)}
             lost = await self._seat.claim({place: w.container for place, w in wants.items()})
-            mine = [want for place, want in wants.items() if not self._seat.taken(place)]
-            done = await self._apply(plan(mine, self.tunnels.actual))
+            taken = {place: why for place in wants if (why := self._seat.taken(place))}
+            mine = [want for place, want in wants.items() if place not in taken]
+            behind = {place: (wants[place], why) for place, why in taken.items()}
+            done = await self._apply(plan(mine, self.tunnels.actual), behind)
             await self._seat.freed(lost)
             return done
 
@@ -99,23 +110,24 @@ class Ports:
     @property
     def in_conflict(self) -> bool:
         """Whether a place is to be tried again."""
-        return bool(self._failed)
+        return any(conflict.again for conflict in self._conflicts.values())
 
-    async def _apply(self, todo: Plan) -> Done:
-        before = self.tunnels.actual
+    async def _apply(self, todo: Plan, behind: Mapping[Place, tuple[Wanted, str]]) -> Done:
+        """``behind`` are the places that other hosts have, each with who has it."""
+        actual = self.tunnels.actual
         why = await self.tunnels.apply(todo)
-        retried = self._failed.keys() & {want.place for want in todo.open}
-        now = self._clock()
-        failed = {}
-        for want in todo.open:
-            if want.place in why:
-                old = self._failed.get(want.place)
-                since = old.since if old else now
-                failed[want.place] = _Failure(why[want.place], since, want)
-        self._failed = failed
-        opened = tuple(want for want in todo.open if want.place not in failed)
-        self._note(todo, before, opened, {p: f for p, f in failed.items() if p not in retried})
-        fresh = tuple(want for want in opened if want.place not in retried)
+        before, now = self._conflicts, self._clock()
+        found = [(want, why[want.place], True) for want in todo.open if want.place in why]
+        found += [(want, who, False) for want, who in behind.values()]
+        self._conflicts = {}
+        for want, reason, again in found:
+            old = before.get(want.place)
+            since = old.since if old else now
+            self._conflicts[want.place] = _Conflict(reason, since, want, again)
+        opened = tuple(want for want in todo.open if want.place not in why)
+        new = [c for place, c in self._conflicts.items() if place not in before]
+        self._note(todo, actual, opened, new)
+        fresh = tuple(want for want in opened if want.place not in before)
         return Done(todo.close, todo.retarget, fresh)
 
     def _lingering(self) -> list[Wanted]:
@@ -138,7 +150,7 @@ class Ports:
         todo: Plan,
         before: Mapping[Place, Wanted],
         opened: tuple[Wanted, ...],
-        failed: Mapping[Place, _Failure],
+        conflicts: Iterable[_Conflict],
     ) -> None:
         now = self._clock()
         for place in todo.close:
@@ -151,11 +163,24 @@ class Ports:
                 self._keep.note(Moment(now, "retargeted", str(want.place), want.container, detail))
         for want in opened:
             self._keep.note(Moment(now, "opened", str(want.place), want.container))
-        for place, failure in failed.items():
-            log.warning("forward_conflict", place=str(place), why=failure.why)
-            self._keep.note(
-                Moment(now, "conflict", str(place), failure.want.container, failure.why[:500])
-            )
+        for conflict in conflicts:
+            self._note_conflict(str(conflict.want.place), conflict.want.container, conflict.why)
+
+    def _note_lost(self) -> None:
+        """Ports that another container of this host has got since the last look."""
+        before, self._lost = self._lost, {}
+        for unmet in self._wish.unmet:
+            if unmet.state is ForwardState.CONFLICT:
+                key = _key(unmet)
+                self._lost[key] = before.get(key, self._clock())
+                if key not in before:
+                    port = self.rules.remap.get(unmet.port, unmet.port)
+                    place = str(Place(unmet.protocol, self.rules.bind, port))
+                    self._note_conflict(place, unmet.container, unmet.detail)
+
+    def _note_conflict(self, place: str, container: str, why: str) -> None:
+        self._log.warning("forward_conflict", place=place, container=container, why=why)
+        self._keep.note(Moment(self._clock(), "conflict", place, container, why[:500]))
 
     # --- looking
 
@@ -163,10 +188,8 @@ class Ports:
         """Every forward, and every published port that is none; ``held``: there is no link."""
         found = [self._forward(each, held) for each in self.tunnels.listeners.values()]
         for want in self._wish.forwards:
-            failure = self._failed.get(want.place)
-            why = self._seat.taken(want.place) or (failure.why if failure else None)
-            if why and want.place not in self.tunnels.listeners:
-                since = failure.since if failure else want.since
+            conflict = self._conflicts.get(want.place)
+            if conflict and want.place not in self.tunnels.listeners:
                 found.append(
                     Forward(
                         want.place.address,
@@ -174,12 +197,20 @@ class Ports:
                         want.place.protocol,
                         want.container,
                         ForwardState.CONFLICT,
-                        since,
-                        detail=why,
+                        conflict.since,
+                        detail=conflict.why,
                     )
                 )
         found += [
-            Forward("", str(u.port), u.protocol, u.container, u.state, u.since, detail=u.detail)
+            Forward(
+                "",
+                str(u.port),
+                u.protocol,
+                u.container,
+                u.state,
+                self._lost.get(_key(u), u.since),
+                detail=u.detail,
+            )
             for u in self._wish.unmet
         ]
         found.sort(key=lambda f: (int((f.local or f.remote).rpartition(":")[2]), f.protocol))
@@ -202,3 +233,7 @@ class Ports:
             bytes_out=tally.bytes_out,
             detail=tally.detail,
         )
+
+
+def _key(unmet: Unmet) -> tuple[str, str, int]:
+    return unmet.container_id, unmet.protocol, unmet.port

@@ -55,6 +55,11 @@ class Reach:
         self._away = asyncio.Event()
         self._settled = asyncio.Event()
 
+    @property
+    def peer(self) -> Peer | None:
+        """Where the last link led; None before the first."""
+        return self._peer
+
     def linked(self, peer: Peer | None) -> None:
         """There is a link, and this is where it leads."""
         self._peer = peer

@@ -34,15 +34,16 @@ class Known:
     history: Sequence[Moment]
     totals: Totals
     """``away_s`` is of the outages that are over."""
+    away_since: float | None = None
+    """When the outage began that is not over."""
 
 
 def reported(known: Known) -> Reported:
     """What a report says of one remote host."""
     remote = known.remote
-    away = remote.last_drop
     still = 0.0
-    if away and away.seconds is None and remote.state is not LinkState.STOPPED:
-        still = max(0.0, known.look.now - away.at)
+    if known.away_since is not None and remote.state is not LinkState.STOPPED:
+        still = max(0.0, known.look.now - known.away_since)
     return Reported(
         remote,
         _diagnosed(known),
@@ -88,7 +89,7 @@ def _outline(each: Reported) -> Reported:
 
 
 def _counted(each: Reported) -> Reported:
-    diagnosis = Diagnosis(each.diagnosis.pattern, (), ())
+    diagnosis = replace(each.diagnosis, evidence=(), advice=())
     return replace(each, remote=replace(each.remote, ping_ms=None), diagnosis=diagnosis)
 
 

@@ -17,10 +17,11 @@ import structlog
 from mooring.core.docker import Client, EngineError
 from mooring.core.errors import MooringError, UsageError, why_os
 from mooring.core.tasks import Tasks
+from mooring.forward import blocked
 from mooring.forward import life as lives
 from mooring.forward.address import Address
 from mooring.forward.condition import Condition
-from mooring.forward.diagnose import Look, diagnose
+from mooring.forward.diagnose import FORBIDDEN, Look, diagnose
 from mooring.forward.keep import Keep
 from mooring.forward.news import News
 from mooring.forward.ports import Ports
@@ -84,7 +85,9 @@ class Remote:
         self._pace = settings.pace
         self._gate = Gate()
         self._tasks = Tasks(f"forward {address.host}")
-        self.tunnels = Tunnels(self._gate, self._tasks, self._suspect, settings.limits, clock)
+        self.tunnels = Tunnels(
+            self._gate, self._tasks, self._suspect, settings.limits, clock, str(address)
+        )
         seat = seat or Seats().take(str(address))
         self.ports = Ports(self.tunnels, settings.rules, keep, seat, self._pace.linger, clock)
         self._watch = Watch(self.condition, self.ports, keep, self._pace)
@@ -98,6 +101,8 @@ class Remote:
 
     async def run(self) -> None:
         """Link, list, watch, until cancelled; let every port go at the end."""
+        # Whatever is logged in the tasks of this host is about this host.
+        structlog.contextvars.bind_contextvars(host=self.condition.host)
         async with self._tasks as tasks:
             tasks.supervise("save", self._save, every=2)
             tasks.supervise("reach", self._reach.turn)
@@ -259,9 +264,10 @@ class Remote:
         except Refused:
             # An account without a shell: that it was refused is an answer too.
             log.debug("command_refused", host=self.condition.host)
-        except TimeoutError as error:
-            why = f"no answer within {probe:g} s"
-            raise Silent("running a command over the link", why) from error
+        except (Silent, TimeoutError) as error:
+            attempted = f"using the link to {self.condition.host}"
+            why = f"nothing came back over it within {probe:g} s"
+            raise Silent(attempted, why) from error
         return (time.perf_counter() - began) * 1000
 
     # --- Docker behind the link
@@ -353,11 +359,24 @@ class Remote:
 
     def status(self) -> RemoteHost:
         """The host as it is now: the listeners that there really are, and what can't be."""
-        return self.condition.host_with(self.ports.forwards(held=self._gate.link is None))
+        host = self.condition.host_with(self.ports.forwards(held=self._gate.link is None))
+        if self._link is None or host.detail or not self.tunnels.forbidden:
+            return host
+        return replace(host, detail=f"{FORBIDDEN} ({self.tunnels.forbidden})")
+
+    def look(self) -> Look:
+        """What a diagnosis knows without trying anything."""
+        forbidden = self.tunnels.forbidden if self._link is not None else ""
+        address = self.address
+        host, port = self._reach.peer or (address.host, address.port or 22)
+        return replace(
+            self.condition.look(), forbidden=forbidden, name=address.host, host=host, port=port,
+            login=blocked.login(address, self.settings.ssh),
+        )  # fmt: skip
 
     async def diagnose(self) -> Diagnosis:
         """The pattern in the records and in a live look; changes nothing."""
-        look = self.condition.look()
+        look = self.look()
         if self._link is not None:
             look = await self._look(self._link, look)
         return diagnose(list(self.keep.records), look)
@@ -374,7 +393,7 @@ class Remote:
         if isinstance(command, float):
             look = replace(look, ssh_ms=command)
         if isinstance(docker, float):
-            return replace(look, docker_ms=docker, forbidden=self.tunnels.forbidden)
+            return replace(look, docker_ms=docker)
         if isinstance(docker, MooringError):
             # An engine's remedies are for the machine that it runs on.
             there = "on the remote host: " if isinstance(docker, EngineError) else ""

@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from mooring import __version__
-from mooring.core.errors import MooringError, UsageError
+from mooring.core.errors import UsageError
 from mooring.core.tasks import Tasks
-from mooring.forward.address import meant
+from mooring.forward import address
+from mooring.forward.address import Known as KnownAs
+from mooring.forward.address import Meant, meant
 from mooring.forward.config import Host
 from mooring.forward.control import Control
 from mooring.forward.explain import Explanation, View, explain, reached
@@ -77,7 +79,7 @@ class Site:
                 host.address,
                 settings(host),
                 connects[host.transport],
-                Keep(folder, name),
+                Keep(folder, name, host.address.called),
                 seats.take(name),
                 self.news,
             )
@@ -114,11 +116,11 @@ class Site:
         return Forwards(tuple(reported(self._known(remote)) for remote in self.remotes))
 
     def _known(self, remote: Remote) -> Known:
-        condition, counts = remote.condition, remote.condition.counts
+        counts = remote.condition.counts
         carried = remote.tunnels.carried
         return Known(
             remote.status(),
-            condition.look(),
+            remote.look(),
             list(remote.keep.records),
             list(remote.keep.history),
             Totals(
@@ -134,6 +136,7 @@ class Site:
                 bytes_out=carried.bytes_out or 0,
                 listening=counts.event_to_listening,
             ),
+            remote.condition.away_since,
         )
 
     def views(self) -> list[View]:
@@ -147,15 +150,16 @@ class Site:
             for remote in self.remotes
         ]
 
-    async def explain(self, what: str) -> Explanation:
+    async def explain(self, what: Meant) -> Explanation:
         """Why a port or a container is there or not."""
         found = explain(what, self.views())
-        if found.there or not what.isdigit():
+        if found.there or what.container:
             return found
         places = [
-            Place(protocol, remote.settings.rules.bind, int(what))
+            Place(protocol, remote.settings.rules.bind, what.port)
             for remote in self.remotes
             for protocol in ("tcp", "udp")
+            if what.ip in ("", remote.settings.rules.bind) and what.protocol in ("", protocol)
         ]
         who = await asyncio.to_thread(holders, places)
         other = next(
@@ -163,7 +167,7 @@ class Site:
         )
         return explain(what, self.views(), other)
 
-    async def wait(self, what: str, seconds: float) -> Explanation:
+    async def wait(self, what: Meant, seconds: float) -> Explanation:
         """Wait until a port or a container is there, at most so long; answers how it is then."""
         try:
             async with asyncio.timeout(seconds):
@@ -173,7 +177,7 @@ class Site:
                         break
                     await self.news.after(count)
         except TimeoutError:
-            log.debug("waited_in_vain", what=what, seconds=seconds)
+            log.debug("waited_in_vain", what=str(what), seconds=seconds)
         return await self.explain(what)
 
     # --- what can be asked from outside
@@ -185,6 +189,7 @@ class Site:
                 "process": os.getpid(),
                 "since": self.began,
                 "hosts": self.status(),
+                "remedies": {str(r.address): r.look().remedy for r in self.remotes},
                 "server": self.standing() if self.standing else None,
             }
 
@@ -256,16 +261,8 @@ class Site:
 
     def _chosen(self, asked: dict[str, Any]) -> list[Remote]:
         """The hosts that a question is about: the one that it names, else all."""
-        name = asked.get("host")
-        if name is None:
-            return self.remotes
-        found = [
-            r for r in self.remotes if name in (str(r.address), r.address.host, str(r.address)[6:])
-        ]
-        if not found:
-            names = ", ".join(str(remote.address) for remote in self.remotes)
-            raise MooringError(f"looking for the host {name!r}", "it is not forwarded", names)
-        return found
+        known = {KnownAs(str(r.address), r.address.called): r for r in self.remotes}
+        return [known[each] for each in address.chosen(asked.get("host"), list(known))]
 
 
 def _limit(asked: dict[str, Any], usual: int) -> int:
@@ -275,7 +272,7 @@ def _limit(asked: dict[str, Any], usual: int) -> int:
     return limit
 
 
-def _what(asked: dict[str, Any]) -> str:
+def _what(asked: dict[str, Any]) -> Meant:
     what = asked.get("what")
     if not isinstance(what, str):
         raise UsageError("reading what is meant", "expected a port or a container's name")

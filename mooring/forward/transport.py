@@ -78,6 +78,8 @@ class Tally:
     """From the remote host."""
     bytes_out: int | None = 0
     refused: int = 0
+    empty: int = 0
+    """Connections that the remote side ended first, and without a byte; where that is seen."""
     detail: str = ""
     """What the remote side said to the last connection that it refused."""
 
@@ -140,7 +142,7 @@ class Transport(Protocol):
         carried (so that the caller may hold the client and try the next link), ``Refused`` when
         the remote side refuses. Half-closes pass both ways; a side that does not read stops the
         other, with bounded memory. A link that dies in the middle resets the client. Of ``tally``
-        only the bytes are touched.
+        only the bytes and ``empty`` are touched.
         """
         ...
 

@@ -75,7 +75,10 @@ class Tunnels:
         trouble: Callable[[str], None],
         limits: Limits = Limits(),
         clock: Callable[[], float] = time.time,
+        host: str = "",
     ) -> None:
+        """``host`` is for the log."""
+        self._log = log.bind(host=host)
         self._gate = gate
         self._tasks = tasks
         self._trouble = trouble
@@ -90,6 +93,8 @@ class Tunnels:
         self._closed = False
         self._relay = Relay(gate)
         self._relaying: asyncio.Task[None] | None = None
+        self._ran_out = -1
+        """The generation of the gate in which a connection was held for too long."""
         self.counts = Counts()
         self.forbidden = ""
         """What the remote side said to the last client, if it forbids to connect to ports."""
@@ -128,21 +133,21 @@ class Tunnels:
             if listener.udp:
                 listener.udp.target = want.target
             if old != want.target:
-                log.info(
+                self._log.info(
                     "forward_retargeted",
                     place=str(want.place),
                     target=str(want.target),
                     container=want.container,
                 )
-        failed = {}
+        failed = []
         for want in plan.open:
             try:
                 self._open(want)
             except OSError as error:
-                failed[want.place] = error
-        taken = [place for place, error in failed.items() if error.errno == errno.EADDRINUSE]
+                failed.append((want, error))
+        taken = [want.place for want, error in failed if error.errno == errno.EADDRINUSE]
         who = await asyncio.to_thread(holders, taken) if taken else {}
-        return {place: _why(place, error, who.get(place)) for place, error in failed.items()}
+        return {want.place: _why(want, error, who.get(want.place)) for want, error in failed}
 
     async def close(self) -> None:
         """Let every port go, for good. Connections that are carried end with the owner's tasks."""
@@ -175,7 +180,7 @@ class Tunnels:
             if not self._relaying:
                 self._relaying = self._tasks.start("udp", self._relay.run())
         self._listeners[place] = listener
-        log.info(
+        self._log.info(
             "forward_opened",
             place=str(place),
             target=str(want.target),
@@ -196,7 +201,7 @@ class Tunnels:
         for listener in listeners:
             listener.socket.close()
             self._ending.append(listener.tally)
-            log.info(
+            self._log.info(
                 "forward_closed",
                 place=str(listener.want.place),
                 container=listener.want.container,
@@ -211,7 +216,9 @@ class Tunnels:
             except OSError as error:
                 if error.errno not in _ONE_CLIENT:
                     # Out of descriptors or memory: others may give some back.
-                    log.warning("accept_failed", place=str(listener.want.place), why=why_os(error))
+                    self._log.warning(
+                        "accept_failed", place=str(listener.want.place), why=why_os(error)
+                    )
                     await asyncio.sleep(0.1)
                 continue
             listener.tally.connections += 1
@@ -230,8 +237,7 @@ class Tunnels:
             while True:
                 link, after = await self._wait(after, patience)
                 try:
-                    await link.carry(client, listener.want.target, listener.tally)
-                    listener.tally.detail = self.forbidden = ""
+                    await self._carry(link, listener, client)
                     return
                 except Lost as error:
                     self._trouble(str(error))
@@ -240,17 +246,38 @@ class Tunnels:
             listener.tally.detail = str(error)
             self.forbidden = error.why if error.prohibited else ""
             self.counts.failed += 1
-            log.info("connection_refused", place=str(listener.want.place), why=error.why)
+            self._log.info("connection_refused", place=str(listener.want.place), why=error.why)
             _refuse(client)
         except asyncio.CancelledError:
             client.close()
             raise
         except OSError as error:
             # Of this client's socket: it was gone before it was served.
-            log.debug("client_gone", place=str(listener.want.place), why=why_os(error))
+            self._log.debug("client_gone", place=str(listener.want.place), why=why_os(error))
             client.close()
         finally:
             listener.tally.active -= 1
+
+    async def _carry(self, link: Transport, listener: Listener, client: socket.socket) -> None:
+        """Carry a client, and see whether there was somebody to answer it.
+
+        Docker's proxy accepts for a container that listens on nothing, and closes at once.
+        """
+        tally, want = listener.tally, listener.want
+        empty = tally.empty
+        await link.carry(client, want.target, tally)
+        tally.detail = self.forbidden = ""
+        if tally.empty != empty:
+            tally.detail = (
+                f"a connection was closed there without a word: see whether anything in "
+                f"{want.container} listens on port {want.container_port}"
+            )
+            self._log.info(
+                "connection_empty",
+                place=str(want.place),
+                container=want.container,
+                port=want.container_port,
+            )
 
     async def _wait(self, after: int, patience: float) -> tuple[Transport, int]:
         """The link, at once or when it is there. Raises ``Refused`` when that takes too long."""
@@ -264,6 +291,10 @@ class Tunnels:
                 return await self._gate.next(after)
         except TimeoutError:
             why = f"it was not back within {self._limits.hold:g} s"
+            if self._ran_out != self._gate.generation:
+                # The first of an outage; how many there were is counted.
+                self._ran_out = self._gate.generation
+                self._log.warning("held_in_vain", why=why, held=self._held)
             raise Refused("holding a connection for the link", why) from None
         finally:
             self._held -= 1
@@ -282,14 +313,19 @@ def _refuse(client: socket.socket) -> None:
         client.close()
 
 
-def _why(place: Place, error: OSError, who: str | None) -> str:
+def _why(want: Wanted, error: OSError, who: str | None) -> str:
     """Why a place can't be listened on, and what to do."""
+    place = want.place
     if error.errno == errno.EADDRINUSE:
-        return f"{place} is taken by {who or 'another program'}: end it, or use --remap"
+        other = place.port + 1 if place.port < 65535 else place.port - 1
+        return (
+            f"{place} is taken by {who or 'another program'}: end it, or have another port, "
+            f"such as --remap {want.target.port}={other}"
+        )
     if error.errno in (errno.EACCES, errno.EPERM):
         return (
             f"{place} needs rights that Mooring does not have: use --remap "
-            f"{place.port}={place.port + 8000}, or allow it with "
+            f"{want.target.port}={place.port + 8000}, or allow it with "
             f"sysctl net.ipv4.ip_unprivileged_port_start={place.port}"
         )
     if error.errno == errno.EADDRNOTAVAIL:

@@ -190,6 +190,8 @@ class Diagnosis:
     pattern: Pattern
     evidence: tuple[str, ...]
     advice: tuple[str, ...]
+    now: bool = True
+    """Whether it is so now; False for what went wrong in the last hour and is over."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ def _forward(where: str, raw: Raw) -> Forward:
 def _diagnosis(raw: Raw) -> Diagnosis:
     d = read(raw, on_wire.Diagnosis)
     evidence, advice = (tuple(cut(text, TEXT) for text in said) for said in (d.evidence, d.advice))
-    return Diagnosis(d.pattern, evidence, advice)
+    return Diagnosis(d.pattern, evidence, advice, d.now)
 
 
 _OUTAGES = msgspec.json.Decoder(tuple[on_wire.Word, on_wire.Whole])

@@ -228,6 +228,7 @@ class Diagnosis(Struct):
     pattern: Pattern
     evidence: Annotated[list[str], Meta(max_length=100)]
     advice: Annotated[list[str], Meta(max_length=100)]
+    now: bool = True
 
 
 class Totals(Struct):

@@ -40,7 +40,7 @@ class News:
 def remote_row(r: Reported, before: Row | None) -> Values:
     """The columns of a remote host; ``before`` is its row as it is stored."""
     remote = r.remote
-    settled = before["settled"] if before else ""
+    settled = before["settled"] if before and before["gone_at"] is None else ""
     return {
         "address": remote.host,
         "state": remote.state.value,
@@ -106,7 +106,8 @@ def link_news(before: Row | None, after: Values) -> str | None:
     if after["settled"] != before["settled"]:
         match after["settled"]:
             case "live":
-                return f"Link to {address} is {'back' if before['settled'] else 'live'}"
+                # The first link of a program that was just started brings nothing back.
+                return f"Link to {address} is {'back' if after['generation'] > 1 else 'live'}"
             case "lost":
                 lost = f"Link to {address} lost" if after["generation"] else f"No link to {address}"
                 return lost + detail

@@ -50,7 +50,8 @@ async def note_silent_agents(state: State) -> None:
         for agent in await agents.fall_silent(connection, before):
             network = agent["network_id"]
             log.warning("agent_silent", agent=agent["name"], last_seen=agent["last_seen"])
-            told.append(Told(Entity.AGENT, Operation.CHANGED, agent["id"], network, agent["name"]))
+            title = f"Agent {agent['name']} fell silent"
+            told.append(Told(Entity.AGENT, Operation.CHANGED, agent["id"], network, title))
         for lost in await runs.abandon(connection, before, now):
             network, title = lost["network_id"], f"Look of {lost['agent_name']} failed"
             told.append(Told(Entity.RUN, Operation.CHANGED, lost["id"], network, title))

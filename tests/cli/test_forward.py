@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import logging
 import os
@@ -12,20 +13,26 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
 import yaml
+from rich.console import Console, Group
 
 from mooring.cli import main
 from mooring.cli.forward import app as forward_app
+from mooring.cli.forward import run
 from mooring.cli.forward.logfile import BoundedLog
 from mooring.cli.forward.options import COMMANDS
+from mooring.cli.forward.status import _host
+from mooring.cli.options import warn_of_key_file
 from mooring.core.tasks import Tasks
-from mooring.model.forward import LinkState
+from mooring.forward.address import Address
+from mooring.forward.config import File, Host
+from mooring.model.forward import Forward, ForwardState, LinkState, RemoteHost
 from tests.forward.fakes import Engine, free_port, hear, program, until
 from tests.forward.test_site import Lab
 
@@ -296,7 +303,7 @@ async def test_the_status_says_why_a_link_is_away(lab: Lab, mooring: Mooring) ->
     assert said["hosts"][0]["state"] == "blocked"
     assert said["hosts"][0]["docker"] == "logging in: the key was denied (ssh-add)"
     shown = (await mooring.ask("status")).out
-    assert "logging in: the key was denied (ssh-add)" in shown
+    assert "  logging in: the key was denied\n  → ssh-add\n" in shown
     assert "blocked for 0 s" in shown
 
 
@@ -312,13 +319,57 @@ async def test_the_table_fits_a_hundred_columns_and_shows_conflicts_in_words(
         lab.engines["a"].start("sctp", {"PrivatePort": 1, "PublicPort": 2, "Type": "sctp"})
         await until(lambda: len(lab.states("a")) == 3)
         shown = (await mooring.ask("status")).out
-    assert max(map(len, shown.splitlines())) <= 100
+    lines = shown.splitlines()
+    assert max(len(line) for line in lines if not line.endswith(f"={taken + 1}")) <= 100
     assert f"127.0.0.1:{taken} " in shown
     assert "conflict" in shown
-    flat = " ".join(shown.split())
-    assert f"127.0.0.1:{taken}/tcp is taken by" in flat
-    assert "sctp can't be forwarded over SSH" in flat
+    # It names its place itself, and what it advises is on one line, for copying.
+    (note,) = (line for line in lines if "is taken by" in line)
+    assert note.startswith(f"127.0.0.1:{taken}/tcp is taken by")
+    assert note.endswith(f"--remap {taken}={taken + 1}")
+    assert "sctp can't be forwarded over SSH" in shown
     assert "no container publishes a port" in shown
+
+
+def forward(**more: Any) -> Forward:
+    made = Forward("127.0.0.1:80", "127.0.0.1:80", "tcp", "web", ForwardState.LISTENING, 1.0)
+    return replace(made, **more)
+
+
+def shown_at(width: int, host: RemoteHost) -> str:
+    console = Console(width=width, file=io.StringIO(), highlight=False)
+    console.print(Group(*_host(host, width, fold=False)), crop=False)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_in_a_narrow_terminal_the_container_stays_and_the_counts_go() -> None:
+    host = RemoteHost("ssh://a", LinkState.LIVE, 1.0, 1, 0, "docker", 1.0, None, (forward(),))
+    narrow = shown_at(60, host)
+    assert "container" in narrow
+    assert " web " in narrow
+    assert "uses" not in narrow
+    assert "uses" in shown_at(100, host)
+
+
+def test_failures_are_told_of_a_link_that_fails_and_not_of_one_that_is_there() -> None:
+    away = RemoteHost("ssh://a", LinkState.BACKOFF, 1.0, 9, 10, "", None, None, ())
+    assert "10 failures in a row" in shown_at(100, away)
+    for state in (LinkState.LIVE, LinkState.SUSPECT):
+        assert "in a row" not in shown_at(100, replace(away, state=state))
+
+
+def test_what_is_said_at_the_start_holds_for_several_hosts_and_for_addresses_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a, b = Host(Address("a"), bind="192.0.2.1"), Host(Address("b"))
+    run._greet(File((a, b)), tmp_path, shown=False)
+    said = capsys.readouterr().out
+    assert 'Docker    eval "$(mooring forward env ssh://a)"' in said
+    assert 'Docker    eval "$(mooring forward env ssh://b)"' in said
+    assert "at 192.0.2.1, which is not an address of this machine now: see --bind" in said
+    run._greet(File((b,)), tmp_path, shown=False)
+    assert 'eval "$(mooring forward env)"' in capsys.readouterr().out
 
 
 async def test_waiting_ends_with_zero_when_it_is_there_and_with_one_and_why_when_not(
@@ -381,16 +432,33 @@ async def test_a_diagnosis_of_healthy_links_says_so_and_ends_with_zero(
 async def test_a_diagnosis_of_a_sick_link_says_what_to_do_and_ends_with_one(
     lab: Lab, mooring: Mooring
 ) -> None:
+    lab.hosts["a"].unreachable()
+    lab.hosts["a"].link.kill()
+    await until(lambda: lab.site.status()[0].state is LinkState.BACKOFF)
+    ran = await mooring.ask("diagnose", "a")
+    assert ran.code == 1
+    assert "ssh://a  network interruption" in ran.out
+    assert "what to do" in ran.out
+
+
+async def test_a_link_that_was_cut_and_is_good_again_is_healthy_now_and_the_exit_code_is_zero(
+    lab: Lab, mooring: Mooring
+) -> None:
     lab.hosts["a"].link.kill()
     await until(lambda: lab.site.status()[0].generation == 2)
     await until(lambda: lab.site.status()[0].state is LinkState.LIVE)
     ran = await mooring.ask("diagnose", "a")
-    assert ran.code == 1
-    assert "network interruption" in ran.out
-    assert "what to do" in ran.out
-    assert "link lost" in ran.out
+    assert ran.code == 0
+    flat = " ".join(ran.out.split())
+    assert "ssh://a healthy now; in the last hour: network interruption, 1 time: link lost" in flat
+    assert "what to do if it comes again" in flat
+    # A line may hold a command to copy, and is not broken however long it is.
+    assert "is a proxy, a firewall or a VPN between here and there\n" in ran.out
+    (advice,) = (line for line in ran.out.splitlines() if "journalctl" in line)
+    assert len(advice) > 100
     said = json.loads((await mooring.ask("diagnose", "--format", "json")).out)
-    assert said["hosts"][0]["diagnosis"]["pattern"] == "network_interruption"
+    diagnosis = said["hosts"][0]["diagnosis"]
+    assert (diagnosis["pattern"], diagnosis["now"]) == ("network_interruption", False)
     record = said["hosts"][0]["records"][0]
     assert {"startup_ms", "first_event_ms", "events", "idle_ms", "total_ms", "clean",
             "consecutive_failures"} <= record.keys()  # fmt: skip
@@ -443,9 +511,11 @@ async def test_of_several_hosts_one_must_be_named_for_the_environment(
     ran = await mooring.ask("env")
     assert ran.code == 2
     assert "one of: ssh://a, ssh://b" in ran.err
-    ran = await mooring.ask("env", "c")
-    assert ran.code == 1
-    assert "it is not forwarded" in ran.err
+    for question in ("env", "history", "diagnose", "retry"):
+        ran = await mooring.ask(question, "c")
+        assert ran.code == 2
+        assert "it is none of those that are forwarded" in ran.err
+        assert "one of: ssh://a, ssh://b" in ran.err
 
 
 async def test_a_retry_says_what_it_tries(lab: Lab, mooring: Mooring) -> None:
@@ -512,9 +582,15 @@ def test_a_manager_that_fails_is_told_in_its_own_words(
     ran = mooring("service", "install", "ssh://deploy@build")
     assert ran.code == 1
     assert "running systemctl --user daemon-reload: Failed to connect to bus" in ran.err
+    assert "loginctl enable-linger deploy; export XDG_RUNTIME_DIR=/run/user/" in ran.err
+    unit = home / "config/systemd/user/mooring-forward.service"
+    assert not unit.exists()
+    unit.write_text("the one before")
+    assert mooring("service", "install", "ssh://deploy@build").code == 1
+    assert unit.read_text() == "the one before"
     ran = mooring("service", "uninstall")
     assert ran.code == 1
-    assert not (home / "config/systemd/user/mooring-forward.service").exists()
+    assert not unit.exists()
 
 
 def test_the_doctor_names_what_is_wrong_and_what_to_do(mooring: Mooring, home: Path) -> None:
@@ -538,8 +614,48 @@ def test_the_doctor_names_what_is_wrong_and_what_to_do(mooring: Mooring, home: P
         "state folder", "open files", "ports below 1024", "as a service",
     }  # fmt: skip
     shown = mooring("doctor", "--config", str(config)).out
-    assert max(map(len, shown.splitlines())) <= 100
-    assert "→ chmod 600" in " ".join(shown.split())
+    assert f"→ chmod 600 {ssh}/id_open\n" in shown
+
+
+def test_the_doctor_looks_at_the_server_and_at_who_may_read_the_key(
+    mooring: Mooring, home: Path
+) -> None:
+    key = home / "key"
+    key.write_text("secret")
+    key.chmod(0o644)
+    words = ("doctor", "--server", "http://127.0.0.1:8930", "--key-file", str(key))
+    ran = mooring(*words)
+    assert ran.code == 1
+    assert f"→ chmod 600 {key}" in ran.out
+    key.chmod(0o600)
+    assert "127.0.0.1:8930, at 127.0.0.1" in mooring(*words).out
+    ran = mooring("doctor", "--server", "http://nowhere.invalid", "--key-file", str(key))
+    assert ran.code == 1
+    assert "nowhere.invalid can't be resolved" in ran.out
+
+
+def test_a_key_file_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
+    key = tmp_path / "key"
+    key.write_text("secret")
+    for mode, told in ((0o644, 1), (0o600, 0)):
+        key.chmod(mode)
+        structlog.reset_defaults()
+        with structlog.testing.capture_logs() as logged:
+            warn_of_key_file(key)
+        assert len(logged) == told
+
+
+async def test_the_doctor_tells_of_the_hosts_that_are_forwarded_now(
+    lab: Lab, mooring: Mooring
+) -> None:
+    lab.hosts["a"].locked()
+    lab.hosts["a"].link.kill()
+    await until(lambda: lab.site.status()[0].state is LinkState.BLOCKED)
+    ran = await mooring.ask("doctor")
+    assert ran.code == 1
+    assert "wrong  link  blocked: logging in: the key was denied" in ran.out
+    assert "→ mooring forward diagnose ssh://a" in ran.out
+    assert "fine   link  live" in ran.out
 
 
 def test_the_doctor_alone_looks_at_this_machine(mooring: Mooring) -> None:

@@ -70,6 +70,7 @@ async def server() -> AsyncIterator[Server]:
 @pytest.fixture
 def reporter(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Reporter:
     monkeypatch.setattr(reporting, "KEY_AGAIN", 0.02)
+    monkeypatch.setattr(reporting, "FAREWELL", 10.0)
     backoff = Backoff(first=0.01, cap=0.02)
     return Reporter(Outbox(tmp_path / "box"), server, ("forward",), "laptop", backoff)
 

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import re
 import time
+from dataclasses import replace
 
 import pytest
 from playwright.sync_api import expect
 
-from mooring.model.forward import Diagnosis, Drop, ForwardState, Moment, Pattern, Totals
+from mooring.model.forward import (
+    Diagnosis,
+    Drop,
+    ForwardState,
+    LinkState,
+    Moment,
+    Pattern,
+    Totals,
+)
 from tests.e2e import links
 from tests.e2e.conftest import Window
 from tests.e2e.links import BUILD, TEST, Forwarder
@@ -120,6 +129,8 @@ def test_a_remote_host_shows_its_diagnosis_what_it_has_done_and_its_history(
     facts = page.get_by_role("region", name="Facts")
     expect(facts).to_contain_text("Docker 28.0.1")
     expect(facts).to_contain_text("Healthy")
+    expect(facts).to_contain_text(re.compile(r"Last lost\s*Not since it was started,\s*1 hour ago"))
+    expect(facts).to_contain_text(re.compile(r"Last heard of\s*in the last minute"))
     done = page.get_by_role("region", name="Since it was started")
     expect(done).to_contain_text("3 × stale link")
     expect(done).to_contain_text("1 min 1 sec")
@@ -142,6 +153,11 @@ def test_a_remote_host_shows_its_diagnosis_what_it_has_done_and_its_history(
     diagnosis = page.get_by_role("region", name="Stale link")
     expect(diagnosis).to_contain_text("did not end in 5 s", timeout=SOON)
     expect(diagnosis).to_contain_text("ClientAliveInterval 15")
+    over = replace(stale, evidence=("in the last hour: stale link, 1 time",), now=False)
+    forwarder.report(links.live(BUILD, links.forward(8080, "web-1"), diagnosis=over, totals=totals))
+    expect(diagnosis).to_have_count(0, timeout=SOON)
+    expect(facts).to_contain_text("Healthy now")
+    expect(facts).to_contain_text("In the last hour: stale link, 1 time")
 
 
 def test_a_program_that_falls_silent_and_a_host_that_is_given_up_are_told_apart(
@@ -170,7 +186,37 @@ def test_a_program_that_falls_silent_and_a_host_that_is_given_up_are_told_apart(
     forwarder.poll(leaving=True)
     expect(hosts.first).to_contain_text("Was live", timeout=SOON)
     expect(hosts.first).to_contain_text("Last heard of")
-    expect(page.get_by_role("table", name="Forwards")).to_contain_text("Was listening")
+    port = page.get_by_role("table", name="Forwards").locator("tbody tr")
+    expect(port).to_contain_text(re.compile(r"Was listening\s*until"))
+    hosts.first.get_by_role("link", name=BUILD).click()
+    silence = page.get_by_role("region", name="Nothing is heard of workstation")
+    expect(silence).to_contain_text("mooring forward status")
+    expect(silence).to_contain_text(
+        f"start it there again, as it was started: mooring forward run {BUILD}"
+    )
+    expect(silence).not_to_contain_text("held for 30 s")
+
+
+def test_after_a_clean_stop_the_page_says_that_it_was_stopped(
+    forwarding: tuple[Window, Forwarder],
+) -> None:
+    window, forwarder = forwarding
+    page = window.page
+    forwarder.poll()
+    forwarder.report(links.live(BUILD, links.forward(8080, "web-1")))
+    page.goto("/forwards")
+    expect(page.get_by_role("table", name="Forwards")).to_contain_text("Listening")
+    forwarder.report(links.live(BUILD, state=LinkState.STOPPED))
+    forwarder.poll(leaving=True)
+    nothing = "Nothing is forwarded by workstation now"
+    expect(page.get_by_text(nothing)).to_be_visible(timeout=SOON)
+    expect(page.get_by_text(re.compile("It was stopped just now"))).to_be_visible()
+    page.get_by_role("link", name=BUILD).click()
+    expect(page.get_by_text(nothing)).to_be_visible()
+    page.goto("/timeline")
+    expect(page.get_by_role("table", name="Timeline")).to_contain_text(
+        "Agent workstation went offline"
+    )
 
 
 def test_the_timeline_tells_of_links_and_leads_to_them(

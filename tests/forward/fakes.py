@@ -191,6 +191,8 @@ class Link:
         here_reader, here = await asyncio.open_connection(sock=client)
         self._streams += [there, here]
 
+        ended: list[asyncio.StreamReader] = []
+
         async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> int:
             total = 0
             with contextlib.suppress(OSError):
@@ -198,11 +200,13 @@ class Link:
                     total += len(data)
                     writer.write(data)
                     await writer.drain()
+                ended.append(reader)
                 writer.write_eof()
             return total
 
         try:
             came, went = await asyncio.gather(pump(there_reader, here), pump(here_reader, there))
+            tally.empty += int(not came and ended[0] is there_reader)
             tally.bytes_in = (tally.bytes_in or 0) + came
             tally.bytes_out = (tally.bytes_out or 0) + went
         finally:

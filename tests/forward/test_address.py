@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mooring.core.errors import UsageError
 from mooring.forward import address
-from mooring.forward.address import Address
+from mooring.forward.address import Address, Known, Meant, chosen, meant
 
 
 @pytest.mark.parametrize(
@@ -128,3 +128,35 @@ def test_the_remotes_docker_is_a_socket_there() -> None:
     for wrong in ("/run/docker.sock", "unix://run", "tcp://127.0.0.1:2375", "unix:///"):
         with pytest.raises(UsageError, match="a socket on the remote host"):
             address.docker_host(wrong)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("8080", Meant(port=8080)),
+        ("5353/udp", Meant(port=5353, protocol="udp")),
+        ("127.0.0.2:8080", Meant(port=8080, ip="127.0.0.2")),
+        ("[::1]:53/udp", Meant(port=53, ip="::1", protocol="udp")),
+        ("web", Meant(container="web")),
+        ("shop-web.1", Meant(container="shop-web.1")),
+    ],
+)
+def test_what_status_prints_is_understood(text: str, expected: Meant) -> None:
+    assert meant(text) == expected
+    assert str(expected) == text
+
+
+@pytest.mark.parametrize("text", ["", "0", "99999", "80/ip", "nowhere:80", "80:", ":/", "x" * 254])
+def test_what_is_neither_a_place_nor_a_name_is_told(text: str) -> None:
+    with pytest.raises(UsageError):
+        meant(text)
+
+
+def test_a_host_is_found_by_each_of_its_names() -> None:
+    build = Known("ssh://deploy@build.example:2222", "lab")
+    other = Known("ssh://other")
+    for name in (build.host, "deploy@build.example:2222", "build.example", "lab"):
+        assert chosen(name, [build, other]) == [build]
+    assert chosen(None, [build, other]) == [build, other]
+    with pytest.raises(UsageError, match=r"one of: ssh://deploy@build\.example:2222, ssh://other"):
+        chosen("elsewhere", [build, other])

@@ -20,13 +20,21 @@ def test_the_command_by_hand_is_as_the_options_are() -> None:
 
 
 def test_a_denied_user_is_told_what_was_tried_and_how_to_get_in() -> None:
-    error = denied(HOST, "deploy", ["the agent's", "/k/id"])
+    error = denied(HOST, Options(), "deploy", ["the agent's", "/k/id"])
     assert "deploy was denied; tried: the agent's, /k/id" in str(error)
     assert "ssh-copy-id -p 2222 deploy@build" in error.remedy
 
 
+def test_a_key_that_was_named_is_the_one_to_let_in() -> None:
+    error = denied(HOST, Options(identity=Path("/my keys/id")), "deploy", ["/my keys/id"])
+    assert error.remedy == (
+        "name another --identity, or let the key in there: "
+        "ssh-copy-id -i '/my keys/id' -p 2222 deploy@build"
+    )
+
+
 def test_a_locked_key_is_to_be_put_into_an_agent() -> None:
-    error = denied(HOST, "deploy", [], [Path("/k/id")])
+    error = denied(HOST, Options(), "deploy", [], [Path("/k/id")])
     assert "no key at all" in error.why
     assert "ssh-add /k/id" in error.remedy
 

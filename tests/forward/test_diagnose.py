@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from mooring.forward.diagnose import Look, diagnose
+from mooring.forward.diagnose import Look, diagnose, is_well
 from mooring.model.forward import LinkState, Pattern, StreamRecord
 
 NOW = 1_000_000.0
@@ -56,13 +56,30 @@ def test_what_ended_the_streams_lately_is_named(ended_by: str, pattern: Pattern)
     assert found.advice
 
 
+def test_what_went_wrong_lately_is_not_said_to_be_wrong_now() -> None:
+    lately = diagnose([record("link_lost", detail="the remote side closed it")], FINE)
+    assert (lately.pattern, lately.now) == (Pattern.NETWORK, False)
+    assert lately.evidence[0] == (
+        "in the last hour: network interruption, 1 time: link lost (the remote side closed it)"
+    )
+    assert is_well(lately)
+    assert is_well(diagnose([], FINE))
+
+
+def test_what_is_wrong_now_is_said_to_be_so() -> None:
+    found = diagnose([record("link_lost")], Look(LinkState.BACKOFF, "no route to host", now=NOW))
+    assert found.now
+    assert not is_well(found)
+
+
 def test_what_happened_most_often_is_named_and_the_rest_mentioned() -> None:
     records = [record("link_silent"), record("link_silent"), record("eof", detail="broke off")]
     found = diagnose(records, FINE)
     assert found.pattern is Pattern.STALE_LINK
     assert found.evidence == (
-        "2 of 3 event streams that ended in the last hour ended so: link silent",
-        "1 ended otherwise: eof (broke off)",
+        "in the last hour: stale link, 2 times: link silent",
+        "and docker not answering, 1: eof (broke off)",
+        "a command over the link took 3 ms, Docker answered in 1 ms",
     )
 
 
@@ -125,15 +142,20 @@ def test_of_a_host_that_nobody_looks_at_nothing_is_claimed() -> None:
 @pytest.mark.parametrize(
     ("detail", "help"),
     [
-        ("connecting to ssh://b: its name can't be resolved: x", "getent hosts"),
-        ("connecting to ssh://b: connection refused", "systemctl status ssh"),
-        ("connecting to ssh://b: no answer within 10 s", "ping HOST"),
+        (
+            "connecting to ssh://b: its name can't be resolved: x",
+            "see what it has: getent hosts build.example",
+        ),
+        ("connecting to ssh://b: connection refused", "nc -vz build.example 2299"),
+        ("connecting to ssh://b: no answer within 10 s", "ping build.example"),
         ("connecting to ssh://b: network is unreachable", "VPN"),
         ("keeping the link: the remote side closed it", "journalctl -u ssh"),
     ],
 )
 def test_what_helps_depends_on_why_there_is_no_link(detail: str, help: str) -> None:  # noqa: A002
-    found = diagnose([], Look(LinkState.BACKOFF, detail))
+    found = diagnose(
+        [], Look(LinkState.BACKOFF, detail, name="build.example", host="build.example", port=2299)
+    )
     assert found.pattern is Pattern.NETWORK
     assert help in " ".join(found.advice)
 

@@ -61,8 +61,10 @@ def test_a_host_key_that_is_not_known_says_how_to_accept_it(tmp_path: Path) -> N
     )
     check = checks(host, tmp_path)["host key"]
     assert check.verdict is Verdict.WRONG
-    assert "log in by hand once: ssh -p 2222 -l deploy" in check.remedy
-    assert f"UserKnownHostsFile={tmp_path}/known" in check.remedy
+    assert check.remedy == (
+        f"log in by hand once: ssh -o UserKnownHostsFile={tmp_path}/known -i {tmp_path}/id "
+        "-p 2222 deploy@127.0.0.1 true"
+    )
 
 
 def test_a_key_with_a_passphrase_belongs_into_an_agent(tmp_path: Path) -> None:
@@ -80,9 +82,9 @@ def test_a_key_that_others_can_read_is_wrong(tmp_path: Path) -> None:
 
 
 def test_no_key_at_all_says_how_to_make_one(tmp_path: Path) -> None:
-    check = checks(Host(parse("ssh://127.0.0.1")), tmp_path)["key"]
+    check = checks(Host(parse("ssh://deploy@127.0.0.1:2222")), tmp_path)["key"]
     assert check.verdict is Verdict.WRONG
-    assert "ssh-keygen; ssh-copy-id 127.0.0.1" in check.remedy
+    assert "ssh-keygen; ssh-copy-id -p 2222 deploy@127.0.0.1" in check.remedy
 
 
 def test_an_agent_that_is_named_and_not_there_is_wrong(tmp_path: Path) -> None:

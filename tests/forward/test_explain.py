@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from mooring.forward.address import meant
 from mooring.forward.explain import View, explain, reached, when
 from mooring.forward.wanted import Rules
 from mooring.model.container import Attachment, Container, PublishedPort
@@ -44,13 +45,13 @@ def view(*forwards: Forward, host: RemoteHost = LIVE, **more: object) -> View:
 
 
 def lines(what: str, *views: View, holder: str | None = None) -> tuple[str, ...]:
-    found = explain(what, views, holder)
+    found = explain(meant(what), views, holder)
     assert not found.there
     return found.lines
 
 
 def test_a_port_that_is_there_says_where_it_leads() -> None:
-    found = explain("8080", [view(forward(8080, 80))])
+    found = explain(meant("8080"), [view(forward(8080, 80))])
     assert found.there
     assert found.lines == (
         f"127.0.0.1:8080/tcp leads to web on ssh://build (there 127.0.0.1:80), since {when(AT)}",
@@ -58,7 +59,7 @@ def test_a_port_that_is_there_says_where_it_leads() -> None:
 
 
 def test_a_port_whose_connections_fail_says_how() -> None:
-    found = explain("80", [view(forward(80, detail="connection refused"))])
+    found = explain(meant("80"), [view(forward(80, detail="connection refused"))])
     assert found.lines[0].endswith("; its last failure: connection refused")
 
 
@@ -69,7 +70,7 @@ def test_a_port_whose_link_is_away_says_that_connections_wait_and_why() -> None:
             "127.0.0.1:80/tcp leads to web on ssh://build (there 127.0.0.1:80); there is no link "
             "now: connections are accepted and wait for it"
         ),
-        "the link to ssh://build is backoff: no route to host",
+        "the link to ssh://build is away, and tried again: no route to host",
     )
 
 
@@ -107,7 +108,7 @@ def test_a_containers_own_port_says_by_which_number_it_is_reached() -> None:
 def test_a_port_that_is_not_published_says_how_it_would_be() -> None:
     found = lines("5432", view(containers=(container("db", port(5432, None)),)))
     assert found == (
-        "db on ssh://build has port 5432/tcp and does not publish it: it takes -p 5432:5432",
+        "db on ssh://build has port 5432/tcp and does not publish it: it needs -p 5432:5432",
     )
 
 
@@ -137,6 +138,41 @@ def test_a_port_of_nobody_says_so_and_when_it_was_there_last() -> None:
     )
 
 
+def test_a_place_is_meant_as_status_shows_it() -> None:
+    dns = forward(53, protocol="udp")
+    other = replace(forward(53), local="127.0.0.2:53")
+    for what in ("53", "53/udp", "127.0.0.1:53", "127.0.0.1:53/udp"):
+        assert reached(meant(what), [view(dns)])
+    for what in ("53/tcp", "127.0.0.2:53", "127.0.0.1:53/tcp"):
+        assert not reached(meant(what), [view(dns)])
+    assert reached(meant("127.0.0.2:53"), [view(dns), view(other, rules=Rules("127.0.0.2"))])
+
+
+def test_a_port_of_another_protocol_is_not_taken_for_it() -> None:
+    assert lines("80/udp", view(forward(80))) == (
+        "no running container on ssh://build publishes port 80/udp",
+    )
+
+
+def test_an_address_at_which_nothing_is_forwarded_says_at_which_it_is() -> None:
+    assert lines("127.0.0.9:80", view(forward(80))) == (
+        "nothing is forwarded at 127.0.0.9; what is, is at 127.0.0.1",
+    )
+
+
+def test_a_container_that_was_renamed_is_told_with_who_has_its_port_now() -> None:
+    history = (
+        Moment(AT - 60, "opened", "127.0.0.1:80/tcp", "web"),
+        Moment(AT - 50, "closed", "127.0.0.1:80/tcp", "web"),
+        Moment(AT, "opened", "127.0.0.1:80/tcp", "web"),
+        Moment(AT + 60, "retargeted", "127.0.0.1:80/tcp", "web-2", "to 127.0.0.1:80"),
+    )
+    assert lines("web", view(forward(80, container="web-2"), history=history)) == (
+        "there is no container web on ssh://build",
+        f"127.0.0.1:80/tcp led to web on ssh://build until {when(AT + 60)}; now it leads to web-2",
+    )
+
+
 def test_what_listens_here_instead_is_named() -> None:
     assert lines("80", view(), holder="nginx (process 8)")[-1] == (
         "here, nginx (process 8) listens on port 80"
@@ -147,7 +183,7 @@ def test_without_a_link_nothing_is_claimed_to_be_known() -> None:
     blocked = replace(LIVE, state=LinkState.BLOCKED, detail="the key was denied")
     assert lines("80", view(host=blocked)) == (
         "it can't be known whether anything has to do with 80: there is no link",
-        "the link to ssh://build is blocked: the key was denied",
+        "the link to ssh://build is blocked until a person acts: the key was denied",
     )
 
 
@@ -156,18 +192,18 @@ def test_without_a_link_nothing_is_claimed_to_be_known() -> None:
 
 def test_a_container_is_there_when_all_its_forwards_are() -> None:
     taken = forward(81, state=ForwardState.CONFLICT, detail="taken")
-    assert reached("web", [view(forward(80), forward(82))])
-    assert not reached("web", [view(forward(80), taken)])
-    assert not reached("web", [view()])
-    assert reached("80", [view(forward(80), taken)])
+    assert reached(meant("web"), [view(forward(80), forward(82))])
+    assert not reached(meant("web"), [view(forward(80), taken)])
+    assert not reached(meant("web"), [view()])
+    assert reached(meant("80"), [view(forward(80), taken)])
 
 
 @pytest.mark.parametrize(
     ("seen", "why"),
     [
         (container("web", state="exited", status="Exited (1)"),
-         "web on ssh://build is exited (Exited (1))"),
-        (container("web"), "web on ssh://build publishes no port: it takes -p PORT:PORT"),
+         "web on ssh://build does not run: Exited (1)"),
+        (container("web"), "web on ssh://build publishes no port: it needs -p PORT:PORT"),
         (container("web", attachments=(Attachment("host"),)),
          "web on ssh://build uses its host's network, where Docker publishes nothing"),
     ],

@@ -299,7 +299,7 @@ async def test_a_key_that_is_not_let_in_is_named_with_the_user(
         await connect(address(host, "deploy"), options(host, identity=stranger))
     if connect is by_asyncssh.connect:
         assert f"tried: {stranger}" in caught.value.why
-        assert f"ssh-copy-id -p 22 deploy@{host.ip}" in caught.value.remedy
+        assert f"ssh-copy-id -i {stranger} -p 22 deploy@{host.ip}" in caught.value.remedy
 
 
 async def test_a_key_with_a_passphrase_and_no_agent_asks_for_an_agent(

@@ -95,7 +95,7 @@ def test_a_link_that_is_not_there_is_said_so(state: LinkState, pattern: Pattern)
 
 def test_an_outage_counts_while_it_lasts() -> None:
     away = replace(HOST, state=LinkState.BACKOFF, last_drop=Drop(NOW - 5, Pattern.NETWORK, None))
-    assert reported(replace(KNOWN, remote=away)).totals.away_s == 7.0
+    assert reported(replace(KNOWN, remote=away, away_since=NOW - 5)).totals.away_s == 7.0
     over = replace(away, last_drop=Drop(NOW - 50, Pattern.NETWORK, 2.0))
     assert reported(replace(KNOWN, remote=over)).totals.away_s == 2.0
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import structlog
+from structlog.testing import capture_logs
 
 from mooring.core.backoff import Backoff
 from mooring.core.tasks import Tasks
@@ -546,6 +549,23 @@ async def test_a_taken_port_is_a_conflict_that_is_retried_and_stops_no_other(lab
     assert lab.remote.condition.counts.drift == 0
 
 
+async def test_a_port_that_a_later_container_has_is_a_conflict_since_that_one_came(
+    lab: Lab,
+) -> None:
+    port = lab.publish("web")
+    await lab.live()
+    await lab.listening(port)
+    before = time.time()
+    there = {"IP": "10.0.0.1", "PrivatePort": port, "PublicPort": port, "Type": "tcp"}
+    lab.engine.start("db", there)
+    await until(lambda: len(lab.remote.status().forwards) == 2)
+    (lost,) = (f for f in lab.remote.status().forwards if f.state is ForwardState.CONFLICT)
+    assert lost.container == "web"
+    assert before <= lost.since <= time.time()
+    (told,) = (m for m in lab.remote.keep.history if m.what == "conflict")
+    assert (told.container, told.detail) == ("web", lost.detail)
+
+
 async def test_a_random_port_that_changed_at_a_restart_is_reached_by_both_numbers(
     lab: Lab,
 ) -> None:
@@ -625,6 +645,9 @@ async def test_a_remote_host_that_forbids_forwarding_is_diagnosed_once_a_client_
     link.carry = forbids  # type: ignore[method-assign]
     with pytest.raises(ConnectionResetError):
         await hear(port)
+    status = lab.remote.status()
+    assert status.state is LinkState.LIVE
+    assert "the remote sshd prohibits to connect to the containers' ports" in status.detail
     found = await lab.remote.diagnose()
     assert found.pattern is Pattern.AUTHENTICATION
     assert "AllowTcpForwarding yes" in found.advice[0]
@@ -649,3 +672,40 @@ async def test_a_healthy_link_is_diagnosed_as_such(lab: Lab) -> None:
     assert found.pattern is Pattern.HEALTHY
     assert "Docker answered in" in found.evidence[0]
     assert lab.remote.status().state is LinkState.LIVE
+
+
+async def test_everything_that_is_logged_of_a_host_names_it(lab: Lab) -> None:
+    merge = structlog.contextvars.merge_contextvars
+    with capture_logs(processors=[merge]) as logged:
+        lab.publish("web")
+        await lab.live()
+        await lab.listening(*lab.host.programs)
+    told = {entry["event"]: entry.get("host") for entry in logged}
+    assert {"docker_found", "forward_opened", "link_live"} <= told.keys()
+    assert set(told.values()) == {"ssh://build"}
+
+
+async def test_a_retry_of_a_link_that_is_live_leaves_it_as_it_is(lab: Lab) -> None:
+    remote = await lab.live()
+    before = remote.status()
+    remote.nudge("it was asked for")
+    await until(lambda: "asked" in lab.ended_by())
+    await lab.state(LinkState.LIVE)
+    assert remote.status().since == before.since
+    assert [m.what for m in remote.keep.history] == ["link_live"]
+
+
+async def test_a_host_that_was_never_reached_has_not_lost_its_link(lab: Lab) -> None:
+    lab.host.unreachable()
+    remote = lab.go()
+    await until(lambda: remote.status().consecutive_failures >= 2)
+    assert remote.status().last_drop is None
+    assert remote.condition.away_since is not None
+    lab.host.refuses = None
+    await lab.state(LinkState.LIVE)
+    assert remote.status().last_drop is None
+    assert remote.condition.counts.away_s > 0
+    lab.host.link.kill("the remote side closed it")
+    await until(lambda: remote.status().last_drop)
+    lost = next(m for m in remote.keep.history if m.what == "link_lost" and "closed" in m.detail)
+    assert lost.detail == "the remote side closed it"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 from mooring.core.backoff import Backoff
 from mooring.core.errors import MooringError, UsageError
 from mooring.core.tasks import Tasks
-from mooring.forward import life
+from mooring.forward import keep, life
 from mooring.forward import site as sites
 from mooring.forward.address import Address
 from mooring.forward.config import Host
@@ -97,6 +98,29 @@ async def test_of_two_hosts_that_publish_one_port_the_first_named_has_it(lab: La
         place = f"127.0.0.1:{port}/tcp"
         assert lost.detail == f"{place} goes to web-a on ssh://a, which is named first"
         assert lost.container == "web-b"
+
+
+async def test_a_conflict_between_hosts_is_in_the_history_and_begins_when_it_does(
+    lab: Lab,
+) -> None:
+    port = free_port()
+    async with program("a") as a, program("b") as b:
+        lab.publish("b", port, b)
+        site = await lab.go()
+        await until(lambda: lab.states("b") == LISTENING)
+        before = time.time()
+        lab.publish("a", port, a)
+        await until(lambda: lab.states("b") == CONFLICT)
+        (lost,) = site.status()[1].forwards
+        assert before <= lost.since <= time.time()
+        # However often it is looked at, it began once.
+        for _ in range(3):
+            await site.remotes[1].ports.settle()
+        assert site.status()[1].forwards == (lost,)
+        told = [m for m in site.remotes[1].keep.history if m.what == "conflict"]
+        assert [(m.place, m.container, m.detail) for m in told] == [
+            (f"127.0.0.1:{port}/tcp", "web-b", lost.detail)
+        ]
 
 
 async def test_the_first_named_takes_the_port_from_the_other_and_gives_it_back(lab: Lab) -> None:
@@ -295,7 +319,7 @@ async def test_retrying_is_done_at_once_and_for_the_host_that_is_meant(lab: Lab)
     lab.hosts["a"].refuses = None
     assert await lab.ask("retry", host="ssh://a") == ["ssh://a"]
     await until(lambda: lab.site.status()[0].state is LinkState.LIVE)
-    with pytest.raises(MooringError, match="it is not forwarded"):
+    with pytest.raises(MooringError, match="it is none of those that are forwarded"):
         await lab.ask("retry", host="c")
 
 
@@ -305,3 +329,14 @@ async def test_what_was_counted_is_told_for_the_metrics(lab: Lab) -> None:
     assert counts["link"]["drift"] == 0
     assert counts["connections"] == {"waited": 0, "failed": 0}
     assert (counts["held"], counts["flaps"]) == (0, 0)
+
+
+async def test_a_host_that_was_named_by_a_context_goes_by_that_name_too(lab: Lab) -> None:
+    hosts = [Host(Address("a", called="lab"))]
+    site = Site(hosts, lab.folder, {"asyncssh": lab.connect})
+    lab.task = lab.tasks.start("site", site.run())
+    await until(lambda: site.status()[0].state is LinkState.LIVE)
+    assert list(await lab.ask("docker", host="lab")) == ["ssh://a"]
+    lab.task.cancel()
+    await asyncio.wait([lab.task])
+    assert [(each.host, each.called) for each in keep.read(lab.folder)] == [("ssh://a", "lab")]

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from mooring.core.tasks import Tasks
 from mooring.forward.plan import Plan, plan
@@ -108,6 +109,19 @@ async def test_a_connection_is_not_held_for_longer_than_its_time(lab: Lab) -> No
     assert lab.tunnels.counts.failed == 1
 
 
+async def test_connections_that_are_held_in_vain_are_logged_once_in_an_outage(lab: Lab) -> None:
+    port = free_port()
+    with capture_logs() as logged:
+        tunnels = Tunnels(lab.gate, lab.tasks, lab.troubles.append, Limits(hold=0.1))
+        await tunnels.apply(plan([want(port)], {}))
+        for _ in range(2):
+            with pytest.raises(ConnectionResetError):
+                await hear(port)
+        await tunnels.close()
+    (told,) = (entry for entry in logged if entry["event"] == "held_in_vain")
+    assert (told["why"], told["held"]) == ("it was not back within 0.1 s", 1)
+
+
 async def test_no_more_connections_are_held_than_the_bound(lab: Lab) -> None:
     port = free_port()
     await apply(lab, want(port))
@@ -144,6 +158,51 @@ async def test_a_failure_is_forgotten_when_the_next_connection_passes(lab: Lab) 
     lab.host.programs[80] = one
     assert await hear(port) == "one"
     await until(lambda: not tally.detail)
+
+
+async def test_a_container_that_listens_on_nothing_is_said_to(lab: Lab) -> None:
+    async def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # As Docker's proxy does when the container refuses it.
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    lab.live()
+    lab.host.programs[82] = server.sockets[0].getsockname()[1]
+    port = free_port()
+    await apply(lab, want(port, 82))
+    tally = lab.tunnels.listeners[want(port).place].tally
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+    assert await reader.read() == b""
+    writer.write_eof()
+    await until(lambda: "closed there without a word" in tally.detail)
+    assert "whether anything in web listens on port 82" in tally.detail
+    writer.close()
+    server.close()
+
+
+async def test_a_client_that_says_and_hears_nothing_is_no_fault(lab: Lab) -> None:
+    lab.live()
+    port = free_port()
+    await apply(lab, want(port))
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    tally = lab.tunnels.listeners[want(port).place].tally
+    await until(lambda: tally.connections == 1 and not tally.active)
+    assert tally.detail == ""
+
+
+async def test_what_is_logged_of_a_port_names_its_host(lab: Lab) -> None:
+    with capture_logs() as logged:
+        tunnels = Tunnels(lab.gate, lab.tasks, lab.troubles.append, host="ssh://build")
+        port = free_port()
+        await tunnels.apply(plan([want(port)], {}))
+        await tunnels.close()
+    assert {(e["event"], e["host"]) for e in logged} == {
+        ("forward_opened", "ssh://build"),
+        ("forward_closed", "ssh://build"),
+    }
 
 
 async def test_a_link_found_dead_is_told_of_and_the_client_served_by_the_next(lab: Lab) -> None:
@@ -219,7 +278,7 @@ async def test_a_taken_port_names_the_program_and_stops_no_other(lab: Lab) -> No
         assert place.port == taken
         assert "is taken by" in failed[place]
         assert "(process " in failed[place]
-        assert "--remap" in failed[place]
+        assert failed[place].endswith(f"such as --remap 80={taken + 1}")
         assert await hear(free) == "one"
     assert await apply(lab, want(taken), want(free)) == {}
     assert await hear(taken) == "one"

@@ -55,6 +55,18 @@ def test_every_remote_host_comes_back_as_it_was(reported: Reported) -> None:
     assert not back.set_aside
 
 
+def test_a_diagnosis_that_does_not_say_whether_it_is_so_now_is_of_now() -> None:
+    lately = replace(LINK, diagnosis=Diagnosis(Pattern.NETWORK, ("once",), (), now=False))
+    report = links(lately)
+    back = wire.decode(json.dumps(report).encode()).body
+    assert isinstance(back, Forwards)
+    assert not back.remotes[0].diagnosis.now
+    report["forwards"]["remotes"][0]["diagnosis"].pop("now")
+    back = wire.decode(json.dumps(report).encode()).body
+    assert isinstance(back, Forwards)
+    assert back.remotes[0].diagnosis.now
+
+
 SPOILT: dict[str, tuple[tuple[Any, ...], Any, str, dict[str, Any] | None]] = {
     # Where, what, which kind is set aside, and what else stands there then.
     "an unknown diagnosis": (

@@ -9,7 +9,14 @@ import pytest
 
 from mooring.model import wire
 from mooring.model.event import Changed, Entity, Operation
-from mooring.model.forward import Forwards, ForwardState, LinkState, Moment
+from mooring.model.forward import (
+    Diagnosis,
+    Forwards,
+    ForwardState,
+    LinkState,
+    Moment,
+    Pattern,
+)
 from mooring.model.report import Report
 from mooring.server.db import tables
 from mooring.server.upkeep import forget_old, note_silent_agents
@@ -246,7 +253,59 @@ async def test_of_very_many_forwards_that_are_gone_the_newest_are_kept(
     assert (await world.one("forwards"))["container"] == "stays"
 
 
+async def test_what_went_wrong_and_is_over_is_told_from_what_is_wrong_now(world: World) -> None:
+    agent = await program(world)
+    for now in (True, False):
+        found = Diagnosis(Pattern.NETWORK, ("lost once",), (), now=now)
+        await agent.report(reported(remote(diagnosis=found)))
+        assert (await world.one("remote-hosts"))["diagnosis"]["now"] is now
+
+
 # --- told
+
+
+async def test_the_first_link_of_a_program_is_not_called_back(world: World) -> None:
+    agent = await program(world)
+    no_link = {"generation": 0, "detail": "refused"}
+    steps = (
+        (remote(state=LinkState.BACKOFF, **no_link),),
+        (remote(),),
+        (remote(state=LinkState.STOPPED),),
+        (remote(),),
+        (),
+        (remote(state=LinkState.CONNECTING, generation=0),),
+        (remote(),),
+        (remote(state=LinkState.BACKOFF, detail="reset"),),
+        (remote(generation=2),),
+    )
+    for step in steps:
+        await agent.report(reported(*step))
+    assert await titles(world) == [
+        f"{BUILD} is forwarded",
+        f"Link to {BUILD} is live",
+        f"Forwarding of {BUILD} stopped",
+        f"Link to {BUILD} is live",
+        f"{BUILD} is forwarded no longer",
+        f"{BUILD} is forwarded again",
+        f"Link to {BUILD} is live",
+        f"Link to {BUILD} lost: reset",
+        f"Link to {BUILD} is back",
+    ]
+
+
+async def test_the_timeline_tells_that_an_agent_comes_goes_and_falls_silent(world: World) -> None:
+    agent = await program(world, "vm")
+    await agent.poll(name="vm", duties=["forward"], leaving=True)
+    await agent.poll(name="vm", duties=["forward"])
+    world.clock.forward(61)
+    await note_silent_agents(world.state)
+    found = await world.items("timeline", sort="at", entity="agent")
+    assert [e["title"] for e in found] == [
+        "vm",
+        "Agent vm went offline",
+        "Agent vm is online",
+        "Agent vm fell silent",
+    ]
 
 
 async def test_the_timeline_tells_of_the_link_and_of_each_forward(world: World) -> None:
@@ -345,7 +404,8 @@ async def test_a_program_that_was_killed_does_not_look_live(world: World) -> Non
     assert heard.events == [Changed(Entity.AGENT, Operation.CHANGED, of_agent["id"], world.home)]
     now = await world.one("remote-hosts")
     assert (row["agent_online"], now["agent_online"]) == (True, False)
-    assert now["agent_last_seen"] == of_agent["last_seen"]
+    (was,) = await world.items("forwards")
+    assert now["agent_last_seen"] == was["agent_last_seen"] == of_agent["last_seen"]
 
 
 async def test_two_programs_that_forward_one_host_are_told_apart(world: World) -> None:

@@ -41,6 +41,12 @@ const states: Readonly<Record<string, string>> = {
   down: 'Down',
 }
 
+/** States that were so when somebody was last heard of. */
+const pastStates: Readonly<Record<string, string>> = {
+  backoff: 'Was without link',
+  conflict: 'Was in conflict',
+}
+
 const entities: Readonly<Record<string, string>> = {
   can_bus: 'CAN bus',
   can_driver: 'CAN driver',
@@ -73,6 +79,7 @@ function plain(word: string): string {
 export const subnetKind = (kind: string) => subnetKinds[kind] ?? plain(kind)
 export const interfaceKind = (kind: string) => interfaceKinds[kind] ?? plain(kind)
 export const stateWord = (state: string) => states[state] ?? plain(state)
+export const pastWord = (state: string) => pastStates[state] ?? `Was ${state.replaceAll('_', ' ')}`
 export const entityWord = (entity: string) => entities[entity] ?? plain(entity)
 export const capabilityWord = (name: string) => capabilities[name] ?? plain(name)
 export const dutyWord = (name: string) => duties[name] ?? plain(name)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -14,11 +13,13 @@ from rich.markup import escape
 from mooring.cli.forward import tables
 from mooring.cli.forward.options import Format, HostName, StateDir, state_folder
 from mooring.forward import control, keep
+from mooring.forward.address import Known, chosen
 from mooring.forward.control import NotRunning
-from mooring.forward.diagnose import Look
+from mooring.forward.diagnose import Look, is_well
 from mooring.forward.diagnose import diagnose as find
 from mooring.forward.explain import when
-from mooring.model.forward import LinkState, Pattern, StreamRecord
+from mooring.forward.keep import Kept
+from mooring.model.forward import Diagnosis, LinkState, Pattern, StreamRecord
 
 SHOWN = 10
 
@@ -32,7 +33,7 @@ def diagnose(
     """Name what is wrong with each link, or was in the last hour, and what to do.
 
     It looks at the records of Docker's event streams and at the link itself, and changes nothing.
-    The exit code is 0 when every link is healthy, 1 when one is not, and 3 when nothing runs
+    The exit code is 0 when every link is healthy now, 1 when one is not, and 3 when nothing runs
     there: then the records alone are looked at.
     """
     folder = state_folder(state_dir)
@@ -41,9 +42,11 @@ def diagnose(
         found = control.ask(folder, "diagnose", within=20.0, host=host, limit=SHOWN)
     except NotRunning as error:
         running = False
-        found = [] if host else _kept(folder)
-        if not found:
+        kept = keep.read(folder)
+        if not kept:
             raise
+        meant = {each.host for each in chosen(host, [Known(k.host, k.called) for k in kept])}
+        found = _recorded([each for each in kept if each.host in meant])
         print(
             f"mooring: {error.attempted}: {error.why}; this is what was recorded", file=sys.stderr
         )
@@ -57,33 +60,37 @@ def diagnose(
         tables.show({"hosts": found}, format)
     if not running:
         sys.exit(NotRunning.exit_code)
-    sys.exit(0 if all(f["diagnosis"]["pattern"] == Pattern.HEALTHY for f in found) else 1)
+    diagnoses = [msgspec.convert(each["diagnosis"], Diagnosis) for each in found]
+    sys.exit(0 if all(map(is_well, diagnoses)) else 1)
 
 
-def _kept(folder: Path) -> list[dict[str, Any]]:
+def _recorded(kept: list[Kept]) -> list[dict[str, Any]]:
     look = Look(LinkState.STOPPED, now=time.time())
     return [
         {
-            "host": kept.host,
-            "diagnosis": msgspec.to_builtins(find(kept.records, look)),
-            "records": msgspec.to_builtins(kept.records[-SHOWN:]),
+            "host": each.host,
+            "diagnosis": msgspec.to_builtins(find(each.records, look)),
+            "records": msgspec.to_builtins(each.records[-SHOWN:]),
         }
-        for kept in keep.read(folder)
+        for each in kept
     ]
 
 
 def _show(console: Console, found: dict[str, Any], *, running: bool) -> None:
-    diagnosis = found["diagnosis"]
-    now = "" if running else "  [dim](it does not run)[/dim]"
-    console.print(
-        f"[bold]{escape(found['host'])}[/bold]  {tables.state(diagnosis['pattern'])}{now}"
-    )
-    for line in diagnosis["evidence"]:
-        console.print(f"  {escape(line)}")
-    if diagnosis["advice"]:
-        console.print("  [bold]what to do[/bold]")
-        for line in diagnosis["advice"]:
-            console.print(f"  - {escape(line)}")
+    diagnosis = msgspec.convert(found["diagnosis"], Diagnosis)
+    shown = tables.state(diagnosis.pattern)
+    evidence = diagnosis.evidence
+    if running and not diagnosis.now:
+        shown = f"{tables.state(Pattern.HEALTHY)} now; {escape(evidence[0])}"
+        evidence = evidence[1:]
+    ended = "" if running else "  [dim](it does not run)[/dim]"
+    console.print(f"[bold]{escape(found['host'])}[/bold]  {shown}{ended}", soft_wrap=True)
+    for line in evidence:
+        console.print(f"  {escape(line)}", soft_wrap=True)
+    if diagnosis.advice:
+        console.print("  [bold]what to do[/bold]" + ("" if diagnosis.now else " if it comes again"))
+        for line in diagnosis.advice:
+            console.print(f"  - {escape(line)}", soft_wrap=True)
     records = msgspec.convert(found["records"], list[StreamRecord])
     if not records:
         return

@@ -35,9 +35,19 @@ StateDir = Annotated[
 Format = Annotated[Literal["table", "json", "yaml"], Parameter(help="How to print.")]
 HostName = Annotated[
     str | None,
-    Parameter(help="One of the hosts that are forwarded, as `status` shows it; else all."),
+    Parameter(
+        help="One of the hosts that are forwarded: as `status` shows it, its name alone, or the "
+        "Docker context that it was named by; else all."
+    ),
 ]
-What = Annotated[str, Parameter(help="A port of this machine, or the name of a remote container.")]
+What = Annotated[
+    str,
+    Parameter(
+        name="PLACE|CONTAINER",
+        help="A place of this machine as `status` shows it (8080, 5353/udp, 127.0.0.2:8080), or "
+        "the name of a remote container.",
+    ),
+]
 Limit = Annotated[
     int, Parameter(validator=validators.Number(gte=1, lte=1000), help="At most so many lines.")
 ]
@@ -49,7 +59,10 @@ class Options:
     """What is wanted of the hosts on the command line."""
 
     host: Annotated[
-        tuple[str, ...], Parameter(negative="", help="A remote host, as the argument; repeatable.")
+        tuple[str, ...],
+        Parameter(
+            negative="", show_default=False, help="A remote host, as the argument; repeatable."
+        ),
     ] = ()
     config: Annotated[
         Path | None, Parameter(help="A TOML file of hosts, each with options of its own.")
@@ -73,17 +86,21 @@ class Options:
         tuple[str, ...],
         Parameter(
             negative="",
+            show_default=False,
             help="Forward these alone: a container's name (* and ?), label=KEY[=VALUE], or "
             "port=N[-M]; repeatable.",
         ),
     ] = ()
     exclude: Annotated[
-        tuple[str, ...], Parameter(negative="", help="Never forward these; repeatable.")
+        tuple[str, ...],
+        Parameter(negative="", show_default=False, help="Never forward these; repeatable."),
     ] = ()
     remap: Annotated[
         tuple[str, ...],
         Parameter(
-            negative="", help="REMOTE=LOCAL: reach a remote port at another here; repeatable."
+            negative="",
+            show_default=False,
+            help="REMOTE=LOCAL: reach a remote port at another here; repeatable.",
         ),
     ] = ()
     server: Annotated[

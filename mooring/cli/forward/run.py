@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from mooring import __version__
 from mooring.cli.forward.logfile import BoundedLog
 from mooring.cli.forward.options import NONE, Options, StateDir, state_folder, wanted
-from mooring.cli.options import Key, LogFormat, LogLevel, key_of
+from mooring.cli.options import Key, LogFormat, LogLevel, key_of, warn_of_key_file
 from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.errors import MooringError
@@ -23,6 +23,7 @@ from mooring.core.outbox import Outbox
 from mooring.core.places import make_folder, only_one
 from mooring.forward import control
 from mooring.forward.config import File, Host
+from mooring.forward.doctor import not_here
 
 if TYPE_CHECKING:
     from mooring.forward.site import Site
@@ -70,6 +71,7 @@ def run(
             file = stack.enter_context(BoundedLog(log_file.expanduser().absolute()))
             stack.enter_context(contextlib.redirect_stderr(file))
         logging.set_up(log_level, log_format)
+        warn_of_key_file(chosen.key_file if chosen.server else None)
         stack.enter_context(alone(folder))
         site = make_site(chosen.hosts, folder)
         if chosen.server:
@@ -153,6 +155,9 @@ def make_site(hosts: tuple[Host, ...], folder: Path) -> Site:
     for host in hosts:
         if host.bind in ("0.0.0.0", "::"):
             log.warning("open_to_others", host=str(host.address), bind=host.bind)
+        elif why := not_here(host.bind):
+            # It may come with a VPN; until then each port is a conflict.
+            log.warning("bind_not_here", host=str(host.address), bind=host.bind, why=why)
     return Site(hosts, folder, _connects({host.transport for host in hosts}))
 
 
@@ -176,11 +181,16 @@ def _greet(chosen: File, folder: Path, *, shown: bool) -> None:
         print(f"Mooring {__version__}")
         for host in chosen.hosts:
             note = "" if host.bind == "127.0.0.1" else f", at {host.bind}"
+            if not_here(host.bind):
+                note += ", which is not an address of this machine now: see --bind"
             print(f"  forwards  {host.address}{note}")
         if chosen.server:
             print(f"  reports   {chosen.server}")
         print(f"  status    mooring forward status{where}")
-        print(f'  Docker    eval "$(mooring forward env{where})"', flush=True)
+        # Of several hosts env wants one named.
+        names = [f" {host.address}" for host in chosen.hosts] if len(chosen.hosts) > 1 else [""]
+        for name in names:
+            print(f'  Docker    eval "$(mooring forward env{name}{where})"', flush=True)
     except OSError:
         # Nobody reads it: what matters is on standard error.
         sys.stdout = None

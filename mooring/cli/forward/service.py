@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -79,16 +80,39 @@ def install(
         return
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        manager.file.parent.mkdir(parents=True, exist_ok=True)
-        new = manager.file.with_suffix(".new")
-        new.write_text(text)
-        os.replace(new, manager.file)
+        before = manager.file.read_text() if manager.file.exists() else None
+        _write(manager.file, text)
     except OSError as error:
         raise MooringError(f"writing {manager.file}", why_os(error), "see --dry-run") from error
     print(f"wrote {manager.file}")
-    for command in manager.up:
-        _do(command)
+    try:
+        for command in manager.up:
+            _do(command)
+    except MooringError as error:
+        # What could not be started now shall not start by itself some day.
+        _restore(manager.file, before)
+        raise MooringError(error.attempted, error.why, f"{error.remedy}; {_UNCHANGED}") from error
     _say_more()
+
+
+_UNCHANGED = "nothing was installed"
+
+
+def _write(file: Path, text: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, file)
+
+
+def _restore(file: Path, before: str | None) -> None:
+    try:
+        if before is None:
+            file.unlink(missing_ok=True)
+        else:
+            _write(file, before)
+    except OSError as error:
+        raise MooringError(f"taking {file} back", why_os(error), f"remove it: {file}") from error
 
 
 @app.command
@@ -157,8 +181,19 @@ def _do(command: Sequence[str]) -> None:
         ) from error
     if ran.returncode:
         said = (ran.stderr or ran.stdout).strip().splitlines()[-1:] or [f"status {ran.returncode}"]
-        raise MooringError(f"running {shown}", said[0], "see what it says when you run it yourself")
+        raise MooringError(f"running {shown}", said[0], _what_helps(said[0], shown))
     print(f"ran {shown}")
+
+
+def _what_helps(said: str, shown: str) -> str:
+    if re.search(r"\bbus\b|XDG_RUNTIME_DIR", said):
+        # sudo, su and cron start without systemd's instance of the user.
+        user, number = os.environ.get("USER") or str(os.getuid()), os.getuid()
+        return (
+            f"this session has no systemd of its user's: log in as {user} by ssh or on the screen, "
+            f"or: sudo loginctl enable-linger {user}; export XDG_RUNTIME_DIR=/run/user/{number}"
+        )
+    return f"see what it says by itself: {shown}"
 
 
 def _say_more() -> None:

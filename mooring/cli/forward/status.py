@@ -22,6 +22,9 @@ from mooring.forward.explain import when
 from mooring.model.forward import Forward, ForwardState, LinkState, RemoteHost
 
 EVERY = 1.0
+NARROW = 80
+"""Columns below which only what matters of a forward is shown."""
+_FAILING = (LinkState.CONNECTING, LinkState.BACKOFF, LinkState.BLOCKED)
 
 
 def status(
@@ -42,7 +45,8 @@ def status(
         return
     found = _ask(folder)
     if format == "table":
-        tables.console().print(_shown(found))
+        console = tables.console()
+        console.print(_shown(found, console.width, fold=False), crop=False)
     else:
         tables.show(found.plain, format)
 
@@ -52,6 +56,8 @@ class _Found:
     hosts: list[RemoteHost]
     server: dict[str, Any] | None
     """How it stands with the server that it reports to."""
+    remedies: dict[str, str]
+    """What helps against what a host's detail says, where that is known."""
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -60,7 +66,7 @@ class _Found:
 
 def _ask(folder: Path) -> _Found:
     answer = control.ask(folder, "status")
-    return _Found(tables.hosts(answer), answer["server"])
+    return _Found(tables.hosts(answer), answer["server"], answer["remedies"])
 
 
 def _watch(folder: Path, form: str) -> None:
@@ -69,7 +75,7 @@ def _watch(folder: Path, form: str) -> None:
         if form == "table" and console.is_terminal:
             with Live(console=console, screen=True, auto_refresh=False) as live:
                 while True:
-                    live.update(_shown(_ask(folder)), refresh=True)
+                    live.update(_shown(_ask(folder), console.width, fold=True), refresh=True)
                     time.sleep(EVERY)
         before = ""
         while True:
@@ -83,7 +89,7 @@ def _watch(folder: Path, form: str) -> None:
                     tables.show(found.plain, form)
                     sys.stdout.flush()
                 else:
-                    console.print(_shown(found))
+                    console.print(_shown(found, console.width, fold=False), crop=False)
             before = now
             time.sleep(EVERY)
     except KeyboardInterrupt:
@@ -93,10 +99,12 @@ def _watch(folder: Path, form: str) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _shown(found: _Found) -> RenderableType:
+def _shown(found: _Found, width: int, *, fold: bool) -> RenderableType:
+    """``fold`` breaks lines that are too long for a screen that cannot be scrolled."""
     parts: list[RenderableType] = []
     for host in found.hosts:
-        parts += ["", *_host(host)] if parts else _host(host)
+        shown = _host(host, width, fold=fold, remedy=found.remedies.get(host.host, ""))
+        parts += ["", *shown] if parts else shown
     if found.server:
         parts += ["", _reports(found.server)]
     return Group(*parts)
@@ -106,20 +114,25 @@ def _reports(server: dict[str, Any]) -> str:
     """Where it reports to, and whether that is heard of."""
     heard = server["last_heard"]
     words = ["not heard of so far" if heard is None else f"heard of {tables.since(heard)} ago"]
-    if server["waiting"]:
-        words.append(f"waiting: {server['waiting']}")
+    if number := server["waiting"]:
+        words.append("a report waits" if number == 1 else f"{number} reports wait")
     if server["fault"]:
         words.append(str(server["fault"]))
     return f"reports to {escape(server['url'])}: {escape('; '.join(words))}"
 
 
-def _host(host: RemoteHost) -> list[RenderableType]:
+def _host(host: RemoteHost, width: int, *, fold: bool, remedy: str = "") -> list[RenderableType]:
+    line = str if fold else tables.unbroken
     linked = host.state in (LinkState.LIVE, LinkState.SYNCING)
     parts: list[RenderableType] = [_head(host)]
     if linked and host.docker:
         parts.append(f"  {escape(host.docker)}")
-    if host.detail and not linked:
-        parts.append(f"  {escape(host.detail)}")
+    if host.detail:
+        ending = f" ({remedy})"
+        parts.append(line(f"  {escape(host.detail.removesuffix(ending))}"))
+        if remedy and host.detail.endswith(ending):
+            # On a line of its own: most hold a command to copy.
+            parts.append(line(f"  [dim]→[/dim] {escape(remedy)}"))
     if drop := host.last_drop:
         away = f"away since {when(drop.at)}"
         if drop.seconds is not None:
@@ -129,9 +142,15 @@ def _host(host: RemoteHost) -> list[RenderableType]:
         known = host.state in (LinkState.LIVE, LinkState.SUSPECT)
         parts.append("  no container publishes a port" if known else "  nothing is forwarded")
         return parts
-    parts += ["", _forwards(host.forwards)]
-    notes = [f"{_name(f)}: {f.detail}" for f in host.forwards if f.detail]
-    return [*parts, "", *map(escape, notes)] if notes else parts
+    parts += ["", _forwards(host.forwards, width)]
+    notes = [line(escape(_note(f))) for f in host.forwards if f.detail]
+    return [*parts, "", *notes] if notes else parts
+
+
+def _note(f: Forward) -> str:
+    """What there is to say of a forward; of a place that it names itself, no more."""
+    named = f.local and f.detail.startswith(f.local)
+    return f.detail if named else f"{_name(f)}: {f.detail}"
 
 
 def _head(host: RemoteHost) -> str:
@@ -139,33 +158,38 @@ def _head(host: RemoteHost) -> str:
     words = [f"[bold]{escape(host.host)}[/bold]", state]
     if host.ping_ms is not None and host.state is LinkState.LIVE:
         words.append(f"ping {tables.duration(host.ping_ms)}")
-    if host.consecutive_failures > 1:
+    if host.consecutive_failures > 1 and host.state in _FAILING:
         words.append(f"{host.consecutive_failures} failures in a row")
     return "  ".join(words)
 
 
-def _forwards(forwards: tuple[Forward, ...]) -> RenderableType:
-    made = tables.table(
-        "local", "remote", "container", "state", "since", "uses", "in", "out",
-        right=("uses", "in", "out"),
-    )  # fmt: skip
+def _forwards(forwards: tuple[Forward, ...], width: int) -> RenderableType:
+    if width < NARROW:
+        made = tables.table("local", "container", "state", "since")
+    else:
+        made = tables.table(
+            "local", "remote", "container", "state", "since", "uses", "in", "out",
+            right=("uses", "in", "out"),
+        )  # fmt: skip
     for column in made.columns:
         # Of a line that is too long the container's name gives way.
         column.no_wrap = column.header != "container"
-    made.columns[2].overflow = "ellipsis"
+        if column.header == "container":
+            column.overflow = "ellipsis"
     for f in forwards:
         here = f.state not in (ForwardState.CONFLICT, ForwardState.UNSUPPORTED)
-        made.add_row(
-            _name(f),
+        cells = {
+            "local": _name(f),
             # Its loopback is the usual, and says nothing.
-            escape(f.remote.removeprefix("127.0.0.1")) if f.local else "",
-            escape(f.container),
-            tables.state(f.state),
-            tables.since(f.since),
-            str(f.connections) if here else "",
-            tables.size(f.bytes_in) if here else "",
-            tables.size(f.bytes_out) if here else "",
-        )
+            "remote": escape(f.remote.removeprefix("127.0.0.1:")) if f.local else "",
+            "container": escape(f.container),
+            "state": tables.state(f.state),
+            "since": tables.since(f.since),
+            "uses": str(f.connections) if here else "",
+            "in": tables.size(f.bytes_in) if here else "",
+            "out": tables.size(f.bytes_out) if here else "",
+        }
+        made.add_row(*(cells[str(column.header)] for column in made.columns))
     return made
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from mooring.model.forward import RemoteHost
 
@@ -48,6 +49,13 @@ def state(word: str) -> str:
     """A state in its colour; its words are ours, so they hold no markup."""
     colour = STATES.get(word, "yellow")
     return f"[{colour}]{word.replace('_', ' ')}[/{colour}]"
+
+
+def unbroken(markup: str) -> Text:
+    """A line that the terminal alone breaks: what it holds is copied as it is."""
+    text = Text.from_markup(markup, overflow="ignore")
+    text.no_wrap = True
+    return text
 
 
 def age(seconds: float) -> str:

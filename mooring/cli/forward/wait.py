@@ -18,6 +18,7 @@ _AGAIN = 0.1
 
 def wait(
     what: What,
+    /,
     *,
     timeout: Annotated[
         float, Parameter(validator=validators.Number(gte=0, lte=86400), help="At most so long, s.")
@@ -29,13 +30,13 @@ def wait(
     The exit code is 0 when it is there, 1 when it did not come in time (and why is said), 3 when
     nothing runs there in all that time.
     """
-    what = meant(what)
+    subject = str(meant(what))
     folder = state_folder(state_dir)
     ends = time.monotonic() + timeout
     while True:
         left = max(0.0, ends - time.monotonic())
         try:
-            said = control.ask(folder, "wait", within=left + 10, what=what, timeout=left)
+            said = control.ask(folder, "wait", within=left + 10, what=subject, timeout=left)
             break
         except NotRunning:
             # It may just be starting, as in `mooring forward run … & mooring forward wait 80`.
@@ -43,7 +44,7 @@ def wait(
                 raise
             time.sleep(min(_AGAIN, left))
     if not said["there"]:
-        print(f"mooring: waiting for {what}: not there after {timeout:g} s", file=sys.stderr)
+        print(f"mooring: waiting for {subject}: not there after {timeout:g} s", file=sys.stderr)
     for line in said["lines"]:
         print(line, file=sys.stdout if said["there"] else sys.stderr)
     sys.exit(0 if said["there"] else 1)

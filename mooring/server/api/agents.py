@@ -94,8 +94,12 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
             "online": not said.leaving,
             "last_seen": now,
         }
-        if not told and any(row[c] != new[c] for c in ("name", "version", "duties", "online")):
-            told.append(_told(row, Operation.CHANGED))
+        changed = {c for c in ("name", "version", "duties", "online") if row[c] != new[c]}
+        if changed and not told:
+            title = said.name
+            if "online" in changed:
+                title = f"Agent {said.name} {'went offline' if said.leaving else 'is online'}"
+            told.append(_told(row, Operation.CHANGED, title))
         await agents.change(connection, row["id"], **new)
         for lost in await runs.lose(connection, row, said.active_runs, now):
             told.append(_run_told(row, lost))
@@ -157,14 +161,14 @@ async def known_agent(
         )
     made = await agents.create(connection, who.network_id, outbox, name, now, duties)
     if made is not None:
-        return made, [_told(made, Operation.CREATED)]
+        return made, [_told(made, Operation.CREATED, name)]
     # An agent's first poll, word and report come at once.
     (row,) = await agents.by_outbox(connection, outbox, who.network_id)
     return row, []
 
 
-def _told(row: Row, operation: Operation) -> Told:
-    return Told(Entity.AGENT, operation, row["id"], row["network_id"], row["name"])
+def _told(row: Row, operation: Operation, title: str) -> Told:
+    return Told(Entity.AGENT, operation, row["id"], row["network_id"], title)
 
 
 def _run_told(row: Row, run: Row) -> Told:

@@ -19,6 +19,8 @@ class Diagnosis(Shape):
     pattern: Pattern
     evidence: list[str]
     advice: list[str]
+    now: bool = True
+    """Whether it is so now; false for what went wrong in the last hour and is over."""
 
 
 class Spread(Shape):
@@ -92,6 +94,8 @@ class Forward(Shape):
     remote_address: str
     agent_id: str
     agent_online: bool
+    """False: what is said here may have changed since ``agent_last_seen``."""
+    agent_last_seen: datetime
     local: str
     """Where it listens; empty for a port that is not forwarded."""
     remote: str

@@ -204,6 +204,7 @@ async def _with_remote(connection: AsyncConnection, rows: list[Row]) -> list[Row
             remote_host.c.address.label("remote_address"),
             remote_host.c.agent_id,
             agent.c.online.label("agent_online"),
+            agent.c.last_seen.label("agent_last_seen"),
         )
         .join(agent, agent.c.id == remote_host.c.agent_id)
         .where(remote_host.c.id.in_(ids))

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { bytes, engineOf, linkNow, ping, remarks, within } from './say'
+import { bytes, engineOf, lately, linkNow, ping, remarks, stoppedAt, troubleOf, within } from './say'
 
 test('bytes have three digits at most and a unit that fits', () => {
   expect(bytes(0)).toBe('0 B')
@@ -20,8 +20,48 @@ test('a link is as its agent says while the agent is heard of', () => {
   const said = { state: 'live', agent_online: true, gone_at: null } as const
   expect(linkNow(said)).toEqual({ word: 'Live', tone: 'good' })
   expect(linkNow({ ...said, agent_online: false })).toEqual({ word: 'Was live', tone: 'idle' })
+  expect(linkNow({ ...said, agent_online: false, state: 'backoff' }).word).toBe('Was without link')
   expect(linkNow({ ...said, agent_online: false, state: 'stopped' }).word).toBe('Stopped')
   expect(linkNow({ ...said, agent_online: false, gone_at: '2026-11-21T12:00:00Z' }).word).toBe('Gone')
+})
+
+const told = {
+  state: 'live',
+  address: 'ssh://root@build',
+  agent_name: 'vm',
+  agent_online: true,
+  agent_last_seen: '2026-11-21T12:00:00Z',
+  gone_at: null,
+  diagnosis: { pattern: 'network_interruption', evidence: ['in the last hour: 1 time'], advice: ['look'], now: false },
+} as const satisfies Parameters<typeof troubleOf>[0]
+
+test('what went wrong and is over is no trouble, and is said', () => {
+  expect(troubleOf(told)).toBeNull()
+  expect(lately(told)).toEqual(['In the last hour: 1 time'])
+  const bare = { ...told, diagnosis: { ...told.diagnosis, evidence: [] } }
+  expect(lately(bare)).toEqual(['In the last hour: network interruption'])
+})
+
+test('what is wrong now is trouble, and grave while there is no link', () => {
+  const wrong = { ...told, diagnosis: { ...told.diagnosis, now: true } }
+  expect(lately(wrong)).toEqual([])
+  expect(troubleOf(wrong)).toMatchObject({ title: 'Network interruption', advice: ['look'], grave: false })
+  expect(troubleOf({ ...wrong, state: 'backoff' })?.grave).toBe(true)
+})
+
+test('the trouble with a program that is not heard of is its silence, whatever it said last', () => {
+  for (const now of [true, false]) {
+    const silent = { ...told, agent_online: false, diagnosis: { ...told.diagnosis, now } }
+    expect(troubleOf(silent)?.title).toBe('Nothing is heard of vm')
+    expect(troubleOf(silent)?.advice.join()).toContain('mooring forward run ssh://root@build')
+    expect(lately(silent)).toEqual([])
+  }
+})
+
+test('a program that was stopped is in no trouble, and stopped with its last word', () => {
+  const stopped = { ...told, state: 'stopped', agent_online: false, since: '2026-11-21T11:00:00Z' } as const
+  expect(troubleOf(stopped)).toBeNull()
+  expect(stoppedAt(stopped)).toBe('2026-11-21T12:00:00Z')
 })
 
 test('the engine and its socket are told apart, and a failure stays a sentence', () => {
