@@ -34,7 +34,11 @@ setup: .make/dev .make/project $(page) ## make ready for work: environment, tool
 
 .PHONY: test
 test: parts .make/dev .make/project $(page) lint types contracts web-test ## everything, with real parts and a browser
-	@$(python) -m pytest $(PYTEST)
+	@$(python) -m pytest -m "not vm" $(PYTEST)
+
+.PHONY: test-vm
+test-vm: parts .make/dev .make/project ## CAN on a real kernel: a virtual machine, booted and ended hard (20 minutes)
+	@$(python) -m pytest -m vm $(PYTEST)
 
 .PHONY: check
 check: .make/dev lint types contracts ## what runs within a minute: no real parts, no browser
