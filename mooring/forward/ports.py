@@ -184,9 +184,12 @@ class Ports:
 
     # --- looking
 
-    def forwards(self, *, held: bool) -> tuple[Forward, ...]:
-        """Every forward, and every published port that is none; ``held``: there is no link."""
-        found = [self._forward(each, held) for each in self.tunnels.listeners.values()]
+    def forwards(self, *, held_since: float | None) -> tuple[Forward, ...]:
+        """Every forward, and every published port that is none.
+
+        ``held_since`` is since when there is no link, in seconds since the epoch; None: there is.
+        """
+        found = [self._forward(each, held_since) for each in self.tunnels.listeners.values()]
         for want in self._wish.forwards:
             conflict = self._conflicts.get(want.place)
             if conflict and want.place not in self.tunnels.listeners:
@@ -216,9 +219,11 @@ class Ports:
         found.sort(key=lambda f: (int((f.local or f.remote).rpartition(":")[2]), f.protocol))
         return tuple(found)
 
-    def _forward(self, listener: Listener, held: bool) -> Forward:
+    def _forward(self, listener: Listener, held_since: float | None) -> Forward:
         want, tally = listener.want, listener.tally
-        state = ForwardState.HELD if held else ForwardState.LISTENING
+        state, since = ForwardState.LISTENING, listener.since
+        if held_since is not None:
+            state, since = ForwardState.HELD, max(since, held_since)
         if want.place in self._leaving:
             state = ForwardState.LINGERING
         return Forward(
@@ -227,7 +232,7 @@ class Ports:
             protocol=want.place.protocol,
             container=want.container,
             state=state,
-            since=listener.since,
+            since=since,
             connections=tally.connections,
             bytes_in=tally.bytes_in,
             bytes_out=tally.bytes_out,

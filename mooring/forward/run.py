@@ -359,7 +359,9 @@ class Remote:
 
     def status(self) -> RemoteHost:
         """The host as it is now: the listeners that there really are, and what can't be."""
-        host = self.condition.host_with(self.ports.forwards(held=self._gate.link is None))
+        condition = self.condition
+        away = None if self._gate.link else condition.away_since or condition.life.since
+        host = condition.host_with(self.ports.forwards(held_since=away))
         if self._link is None or host.detail or not self.tunnels.forbidden:
             return host
         return replace(host, detail=f"{FORBIDDEN} ({self.tunnels.forbidden})")

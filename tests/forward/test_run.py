@@ -288,6 +288,8 @@ async def test_a_client_that_comes_during_an_outage_is_held_and_served(lab: Lab)
     await lab.state(LinkState.BACKOFF)
     heard = lab.tasks.start("client", hear(port))
     await until(lambda: lab.remote.tunnels.held == 1)
+    (forward,) = lab.remote.status().forwards
+    assert (forward.state, forward.since) == (ForwardState.HELD, lab.remote.condition.away_since)
     lab.host.refuses = None
     assert await heard == "web"
 
