@@ -88,6 +88,7 @@ networks:
 """
 
 
+@pytest.mark.timeout(2400)
 def test_eight_containers_started_at_once_are_all_wired_ten_times(vm: Machine) -> None:
     vm.write("/root/scale/docker-compose.yml", COMPOSE)
     for _ in range(10):
