@@ -5,8 +5,11 @@ For a process that must be there at once; ``log`` does the same for all others, 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Literal, TextIO
 
 import msgspec
@@ -51,12 +54,27 @@ class Lines:
         else:
             shown = " ".join(f"{key}={_shown(value)}" for key, value in sorted(fields.items()))
             line = f"{stamp} [{level:<9}] {event:<{_PAD}} {shown}".rstrip()
-        try:
+        with unheard(self._stream):
             self._stream.write(line + "\n")
             self._stream.flush()
-        except (OSError, ValueError):
-            # Its reader has gone; what was about to be logged must still be done.
-            return
+
+
+@contextmanager
+def unheard(stream: TextIO) -> Iterator[None]:
+    """Write to a stream whose reader may go (``mooring up 2>&1 | head``): then nothing is said.
+
+    What was about to be logged must still be done, the ending of the process above all: it ends
+    with what waits in the stream being written out, and that would fail.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        with suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)
+    except (OSError, ValueError):
+        return
 
 
 def _shown(value: object) -> str:

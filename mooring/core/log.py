@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
-from typing import Literal, TextIO, cast
+from typing import TextIO, cast
 
 import structlog
 
-Format = Literal["text", "json"]
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+from mooring.core.lines import LEVELS, Format, unheard
 
 
 def set_up(level: str = "info", style: Format = "text") -> None:
@@ -53,21 +51,18 @@ def set_up(level: str = "info", style: Format = "text") -> None:
 
 
 class _Unfailing:
-    """A stream whose reader may go (``mooring up 2>&1 | head``): from then on nothing is said.
-
-    Whatever was about to be logged must still be done, the ending of the process above all.
-    """
+    """A stream whose reader may go."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        with contextlib.suppress(OSError, ValueError):
+        with unheard(self._stream):
             self._stream.write(text)
         return len(text)
 
     def flush(self) -> None:
-        with contextlib.suppress(OSError, ValueError):
+        with unheard(self._stream):
             self._stream.flush()
 
 

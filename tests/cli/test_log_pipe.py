@@ -17,11 +17,14 @@ def test_a_signal_ends_mooring_although_nobody_reads_its_log_any_more(
     tmp_path: Path, style: str
 ) -> None:
     command = [sys.executable, "-m", "mooring", "up", "--port", "0", "--data-dir", str(tmp_path)]
+    # Buffered as it is for a user, so that something waits to be written when the reader has gone.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONUNBUFFERED"}
     read, write = os.pipe()
     process = subprocess.Popen(
         [*command, "--every", "0.1", "--log-format", style, "--log-level", "debug"],
         stdout=subprocess.PIPE,
         stderr=write,
+        env=environment,
     )
     os.close(write)
     try:
