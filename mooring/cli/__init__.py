@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Run the command line. Exit codes: 0 done, 1 failed, 2 asked wrongly, 3 nothing runs."""
+    try:
+        try:
+            _run()
+        finally:
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has seen enough (``| head``), and the end writes out what still waits.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run() -> None:
     if sys.argv[1:2] == ["can"]:
         # A door of its own: Docker waits for the driver, and must not wait for what it needs not.
         from mooring.cli import can
