@@ -170,17 +170,17 @@ class Netlink:
         Raises:
             NetlinkError: the kernel's refusal with its errno and sentence, or ETIMEDOUT.
         """
-        deadline = time.monotonic() + self._timeout
         for _ in range(TRIES):
-            answer = self._dump_once(kind, body, doing, most, deadline)
+            answer = self._dump_once(kind, body, doing, most)
             if answer.consistent:
                 break
         return answer
 
-    def _dump_once(
-        self, kind: int, body: bytes, doing: str, most: int | None, deadline: float
-    ) -> Dump:
+    def _dump_once(self, kind: int, body: bytes, doing: str, most: int | None) -> Dump:
+        # The kernel begins to work on it while it is sent, and that may take long where others
+        # hold its lock (many namespaces that end): what it says then is no less true.
         self._send(kind, NLM_F_REQUEST | NLM_F_DUMP, body)
+        deadline = time.monotonic() + self._timeout
         payloads: list[bytes] = []
         consistent = True
         while True:

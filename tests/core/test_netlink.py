@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from itertools import repeat
 from typing import Any
@@ -282,3 +283,15 @@ def test_each_way_in_which_a_dump_fails_has_its_errno(
         dump()
     assert raised.value.errno == code
     assert os.strerror(code) in str(raised.value)
+
+
+def test_what_the_kernel_took_long_to_say_is_still_heard(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Netlink(timeout=0.05) as kernel:
+        send = kernel._send
+
+        def late(*request: Any) -> None:
+            send(*request)
+            time.sleep(0.1)
+
+        monkeypatch.setattr(kernel, "_send", late)
+        assert kernel.dump(netlink.RTM_GETLINK, ALL_LINKS, doing="listing").payloads
