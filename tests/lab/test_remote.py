@@ -18,7 +18,7 @@ def ssh(host: RemoteHost, command: str = "true", user: str = "root") -> tuple[in
     done = subprocess.run(
         [
             *("ssh", "-F", str(host.config), "-i", str(host.key), "-o", "BatchMode=yes"),
-            *("-o", f"UserKnownHostsFile={host.known_hosts}", "-o", "ConnectTimeout=1"),
+            *("-o", f"UserKnownHostsFile={host.known_hosts}", "-o", "ConnectTimeout=5"),
             *("-p", str(host.port), f"{user}@{host.ip}", command),
         ],
         check=False,
