@@ -228,8 +228,9 @@ class Reporter:
 
     async def poll(self) -> None:
         """One turn: say that we are there, wait for work, and hand it on."""
+        told = self._active()
         try:
-            work = await self._poll(POLL)
+            work = await self._poll(told, POLL)
         except UplinkError as error:
             self._failed(error)
             if error.fault is not Fault.KEY:
@@ -241,10 +242,11 @@ class Reporter:
         if len(self.outbox):
             # The server is there: whatever waits need not wait longer.
             self._hurry.set()
-        active = set(self.worker.active())
+        # A run that we said we had is none that is asked for anew, though it may have ended since.
+        known = told | self._active()
         for run in work.cancelled:
             self.worker.cancel(run)
-        news = [run for run in work.runs if run not in active]
+        news = [run for run in work.runs if run not in known]
         for run in news:
             log.info("run_received", run=run)
             self.worker.begin(RunMark(run, "request", time.time()))
@@ -252,10 +254,13 @@ class Reporter:
             # The server says at once again what it has not yet heard to have begun or ended.
             await asyncio.sleep(PAUSE)
 
-    async def _poll(self, wait: float, *, leaving: bool = False) -> Work:
-        active = sorted(set(self.worker.active()) | self.outbox.runs())
+    def _active(self) -> set[str]:
+        """The runs that are worked on, or of which a report waits."""
+        return set(self.worker.active()) | self.outbox.runs()
+
+    async def _poll(self, active: set[str], wait: float, *, leaving: bool = False) -> Work:
         return await self.uplink.poll(
-            self.outbox.id, self.name, active, wait, duties=self.duties, leaving=leaving
+            self.outbox.id, self.name, sorted(active), wait, duties=self.duties, leaving=leaving
         )
 
     async def tell_progress(self) -> None:
@@ -278,7 +283,7 @@ class Reporter:
                     if waiting is None:
                         break
                     await self._deliver(waiting)
-                await self._poll(0, leaving=True)
+                await self._poll(self._active(), 0, leaving=True)
         except (MooringError, TimeoutError) as error:
             log.debug("farewell_not_heard", reason=str(error))
         log.info("reporting_ended", waiting=len(self.outbox))

@@ -16,7 +16,7 @@ from mooring.core.backoff import Backoff
 from mooring.core.outbox import Outbox
 from mooring.core.reporting import Reporter
 from mooring.core.uplink import Fault, Progress, ReportAnswer, Uplink, UplinkError, Work
-from mooring.model.report import Engines
+from mooring.model.report import Engines, RunMark
 
 RUN = "01a1fc21-767b-7291-98a6-27af129db9ad"
 
@@ -143,3 +143,40 @@ async def test_a_program_that_can_not_look_says_so_of_a_run_that_it_is_asked_for
     [(run, progress)] = server.said
     assert (run, progress.state) == (RUN, "failed")
     assert progress.reason == "this program only reports, and looks at nothing"
+
+
+class Quick:
+    """Has ended each run by the time that the server answers the poll that told of it."""
+
+    def __init__(self) -> None:
+        self.begun: list[str] = []
+        self.now: list[str] = []
+
+    def active(self) -> list[str]:
+        return self.now
+
+    def begin(self, run: RunMark) -> None:
+        self.begun.append(run.id)
+        self.now = [run.id]
+
+    def cancel(self, run: str) -> None:
+        self.now = []
+
+
+async def test_a_run_that_ends_while_the_server_offers_it_again_is_not_begun_again(
+    server: Server, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = reporter.worker = Quick()
+    answers = [Work([RUN], []), Work([RUN], [])]
+
+    async def poll(outbox: str, name: str, active: list[str], *wait: float, **more: Any) -> Work:
+        await asyncio.sleep(0.01)
+        if active:
+            quick.now = []
+        return answers.pop(0) if answers else Work([], [])
+
+    monkeypatch.setattr(server, "poll", poll)
+    async with reporter:
+        await until(lambda: not answers and not quick.now)
+        await asyncio.sleep(0.05)
+    assert quick.begun == [RUN]
