@@ -18,19 +18,29 @@ def lost(attempted: str, why: str) -> Lost:
     return Silent(attempted, why) if why == NO_SIGN else Lost(attempted, why)
 
 
-def login(address: Address, options: Options) -> str:
-    """What is said to ``ssh`` to log in there, as a shell takes it."""
+def words(address: Address, options: Options) -> list[str]:
+    """What is said to ``ssh`` to log in there."""
     words = []
     if options.config is not None:
         words += ["-F", str(options.config)]
     if options.known_hosts is not None:
         words += ["-o", f"UserKnownHostsFile={options.known_hosts}"]
+    return words + _way_in(address, options, address.user)
+
+
+def _way_in(address: Address, options: Options, user: str | None) -> list[str]:
+    """With which key, at which port, as whom and where."""
+    words = []
     if options.identity is not None:
         words += ["-i", str(options.identity)]
     if address.port is not None:
         words += ["-p", str(address.port)]
-    words.append(f"{address.user}@{address.host}" if address.user else address.host)
-    return shlex.join(words)
+    return [*words, f"{user}@{address.host}" if user else address.host]
+
+
+def login(address: Address, options: Options) -> str:
+    """The same as a shell takes it."""
+    return shlex.join(words(address, options))
 
 
 def by_hand(address: Address, options: Options) -> str:
@@ -40,14 +50,7 @@ def by_hand(address: Address, options: Options) -> str:
 
 def copy_key(address: Address, options: Options, user: str | None = None) -> str:
     """The command by which a person lets a key in there."""
-    words = ["ssh-copy-id"]
-    if options.identity is not None:
-        words += ["-i", str(options.identity)]
-    if address.port is not None:
-        words += ["-p", str(address.port)]
-    user = user or address.user
-    words.append(f"{user}@{address.host}" if user else address.host)
-    return shlex.join(words)
+    return shlex.join(["ssh-copy-id", *_way_in(address, options, user or address.user)])
 
 
 def unknown_host_key(

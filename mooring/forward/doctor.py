@@ -203,7 +203,7 @@ def _config(host: Host) -> tuple[dict[str, list[str]], list[Check]]:
         if host.transport == "openssh":
             return {}, [wrong(name, why, "install OpenSSH's client, or leave out --transport")]
         return {}, [care(name, why, "none is needed: Mooring brings its own")]
-    status, out, err = _ran("ssh", "-G", *_login(host))
+    status, out, err = _ran("ssh", "-G", *blocked.words(host.address, _options(host)))
     if status != 0:
         last = err.strip().splitlines()[-1:] or [f"ssh -G ended with {status}"]
         return {}, [wrong(name, last[0], "mend ~/.ssh/config")]
@@ -219,16 +219,6 @@ def _config(host: Host) -> tuple[dict[str, list[str]], list[Check]]:
         if value != "none"
     )
     return config, [fine(name, f"{user}@{where}, port {port}{by}")]
-
-
-def _login(host: Host) -> list[str]:
-    address = host.address
-    options = ["-p", str(address.port)] if address.port else []
-    options += ["-l", address.user] if address.user else []
-    options += ["-i", str(host.identity)] if host.identity else []
-    known = str(host.known_hosts) if host.known_hosts else ""
-    options += ["-o", f"UserKnownHostsFile={known}"] if known else []
-    return [*options, "--", address.host]
 
 
 def _name(host: Host, config: Mapping[str, list[str]]) -> Check:
