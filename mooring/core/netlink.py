@@ -142,12 +142,11 @@ class Netlink:
             data = b"".join(
                 message(
                     one.kind,
-                    one.flags | NLM_F_REQUEST | (NLM_F_ACK if last else 0),
+                    one.flags | NLM_F_REQUEST | (NLM_F_ACK if number == len(part) - 1 else 0),
                     first + number & 0xFFFFFFFF,
                     one.body,
                 )
                 for number, one in enumerate(part)
-                for last in (number == len(part) - 1,)
             )
             self._socket.settimeout(self._timeout)
             self._socket.send(data)
