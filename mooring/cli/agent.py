@@ -8,16 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from mooring.cli.options import (
-    DataDir,
-    Every,
-    Key,
-    KeyFile,
-    LogFormat,
-    LogLevel,
-    key_of,
-    warn_of_key_file,
-)
+from mooring.cli.options import DataDir, Every, Key, KeyFile, LogFormat, LogLevel, key_of
 from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.outbox import Outbox
@@ -66,7 +57,6 @@ def agent(
     logging.set_up(log_level, log_format)
     server = server_url(server)
     secret = key_of(server, key, key_file)
-    warn_of_key_file(key_file)
     hosts = _hosts(forward, forward_config)
     data = data_dir or default_data_dir()
     folder = make_folder(data / "agent")

@@ -51,15 +51,23 @@ MAX_KEY = 1000
 
 
 def key_of(server: str, key: str | None, file: Path | None) -> str:
-    """The key to report to a server with: the file's, else the one given. Raises ``UsageError``."""
+    """The key to report to a server with: the file's, else the one given. Raises ``UsageError``.
+
+    Says so in the log if others may read the file: then it is no secret.
+    """
     if file is not None:
+        file = file.expanduser()
         try:
-            with file.expanduser().open() as opened:
-                return agent_key(opened.read(MAX_KEY))
+            with file.open() as opened:
+                secret = opened.read(MAX_KEY)
+            shared = open_to_others(file)
         except (OSError, UnicodeDecodeError) as error:
             why = why_os(error) if isinstance(error, OSError) else "it is not a text"
             remedy = "name a file that holds an agent's key"
             raise UsageError(f"reading the key file {file}", why, remedy) from None
+        if shared:
+            log.warning("key_file_open_to_others", path=str(file), remedy=f"chmod 600 {file}")
+        return agent_key(secret)
     if not key:
         raise UsageError(
             f"reporting to {server}",
@@ -68,9 +76,3 @@ def key_of(server: str, key: str | None, file: Path | None) -> str:
             "the environment (MOORING_KEY), with --key-file FILE, or with --key",
         )
     return agent_key(key)
-
-
-def warn_of_key_file(file: Path | None) -> None:
-    """Say so in the log if others may read the key file, which then is no secret."""
-    if file is not None and open_to_others(file.expanduser()):
-        log.warning("key_file_open_to_others", path=str(file), remedy=f"chmod 600 {file}")

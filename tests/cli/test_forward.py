@@ -28,7 +28,7 @@ from mooring.cli.forward import run
 from mooring.cli.forward.logfile import BoundedLog
 from mooring.cli.forward.options import COMMANDS
 from mooring.cli.forward.status import _host
-from mooring.cli.options import warn_of_key_file
+from mooring.cli.options import key_of
 from mooring.core.tasks import Tasks
 from mooring.forward.address import Address
 from mooring.forward.config import File, Host
@@ -641,7 +641,7 @@ def test_a_key_file_that_others_may_read_is_warned_of(tmp_path: Path) -> None:
         key.chmod(mode)
         structlog.reset_defaults()
         with structlog.testing.capture_logs() as logged:
-            warn_of_key_file(key)
+            assert key_of("http://10.0.0.1", None, key) == "secret"
         assert len(logged) == told
 
 

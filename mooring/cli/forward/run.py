@@ -15,7 +15,7 @@ from cyclopts import Parameter
 from mooring import __version__
 from mooring.cli.forward.logfile import BoundedLog
 from mooring.cli.forward.options import NONE, Options, StateDir, state_folder, wanted
-from mooring.cli.options import Key, LogFormat, LogLevel, key_of, warn_of_key_file
+from mooring.cli.options import Key, LogFormat, LogLevel, key_of
 from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.errors import MooringError
@@ -64,14 +64,13 @@ def run(
     environment (MOORING_KEY) or a file than as an argument: other users can see those.
     """
     chosen = wanted(hosts, options)
-    secret = key_of(chosen.server, key, chosen.key_file) if chosen.server else ""
     folder = make_state_folder(state_folder(state_dir))
     with contextlib.ExitStack() as stack:
         if log_file:
             file = stack.enter_context(BoundedLog(log_file.expanduser().absolute()))
             stack.enter_context(contextlib.redirect_stderr(file))
         logging.set_up(log_level, log_format)
-        warn_of_key_file(chosen.key_file if chosen.server else None)
+        secret = key_of(chosen.server, key, chosen.key_file) if chosen.server else ""
         stack.enter_context(alone(folder))
         site = make_site(chosen.hosts, folder)
         if chosen.server:
