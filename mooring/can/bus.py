@@ -115,7 +115,7 @@ def _set(kernel: CanKernel, link: Link, options: NetworkOptions, log: Lines) -> 
     if asked.bitrate is not None:
         kernel.configure(link, asked)
         kernel.set_up(link)
-        log.info("CAN device set up", device=link.name, bitrate=asked.bitrate)
+        log.info("device_set_up", device=link.name, bitrate=asked.bitrate)
     elif options.if_down is IfDown.ERROR:
         raise MooringError(
             f"using the CAN device {link.name}",
@@ -124,7 +124,7 @@ def _set(kernel: CanKernel, link: Link, options: NetworkOptions, log: Lines) -> 
         )
     else:
         kernel.configure(link, asked)
-        log.warning("a CAN device is down", device=link.name, remedy="give the network a bitrate")
+        log.warning("device_down", device=link.name, remedy="give the network a bitrate")
 
 
 def _compared(link: Link, asked: Settings) -> list[tuple[str, object, object]]:

@@ -73,7 +73,7 @@ class Buses:
         with self.open() as kernel:
             if by_name(kernel.links().values(), options.device) is not None:
                 return
-            self.log.info("waiting for a CAN device", device=options.device, seconds=options.wait)
+            self.log.info("waiting_for_device", device=options.device, seconds=options.wait)
             if not alone:
                 give_way()
             kernel.wait_for(options.device, options.wait)
@@ -103,9 +103,10 @@ class Buses:
         self._in_order[device] = link.index
         for endpoint in wired.absent:
             self.log.warning(
-                "an endpoint has no interface yet: it is wired when it joins",
+                "endpoint_without_interface",
                 endpoint=endpoint[:12],
                 device=device,
+                remedy="it is wired when it joins",
             )
         if wired.mended:
             self.note(Recovered.RULES, device, f"{wired.mended} rules")
@@ -129,7 +130,7 @@ class Buses:
         for one in dead:
             if one in found:
                 kernel.delete(found[one].index, found[one].name)
-            self.log.info("an endpoint whose container is gone is forgotten", endpoint=one[:12])
+            self.log.info("endpoint_forgotten", endpoint=one[:12], reason="its container is gone")
         if dead:
             self.warned(self.journal.drop_endpoints, *dead)
 
@@ -171,7 +172,7 @@ class Buses:
                 try:
                     self._mend_bus(device)
                 except MooringError as error:
-                    self.log.error("a bus is not mended", device=device, error=str(error))
+                    self.log.error("bus_not_mended", device=device, error=str(error))
         return now
 
     def _mend_bus(self, device: str) -> None:
@@ -216,7 +217,7 @@ class Buses:
             return next(name for n in count() if (name := f"{prefix}{n}") not in taken)
 
         name = kernel.insert(end, endpoint.sandbox, choose)
-        self.log.warning("put back into its container", endpoint=endpoint.id[:12], name=name)
+        self.log.warning("interface_put_back", endpoint=endpoint.id[:12], name=name)
 
     def _clear(self) -> None:
         """Take away what is ours and nobody's, under the lock of the bus to which it belonged."""
@@ -245,7 +246,7 @@ class Buses:
         try:
             change(*arguments)
         except MooringError as error:
-            self.log.error("the journal is not written", error=str(error))
+            self.log.error("journal_not_written", error=str(error))
 
     # --- locks and taking back
 
@@ -284,7 +285,7 @@ class Buses:
             try:
                 undo.close()
             except MooringError as error:
-                self.log.error("could not be taken back", error=str(error))
+                self.log.error("not_taken_back", error=str(error))
             raise
         undo.pop_all()
 

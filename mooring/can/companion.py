@@ -33,11 +33,11 @@ def accompany(command: Sequence[str], log: Lines, backoff: Backoff) -> None:
             with subprocess.Popen(command, stdin=subprocess.PIPE) as running:
                 code = running.wait()
         except OSError as error:
-            log.error("cannot be started", program=command[0], error=str(error))
+            log.error("reporter_not_started", program=command[0], error=str(error))
             code = 1
         if code == _ASKED_WRONGLY:
-            log.error("reports end", reason="the server or the key is given wrongly")
+            log.error("reports_ended", reason="the server or the key is given wrongly")
             return
         failures = 0 if time.monotonic() - began > LONG else failures + 1
         delay = backoff.delay(failures, random.random)
-        log.warning("what reports has ended", code=code, again_in_s=round(delay, 1))
+        log.warning("reporter_ended", code=code, again_in_s=round(delay, 1))

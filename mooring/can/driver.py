@@ -135,7 +135,7 @@ class Driver:
             physical = not (link.kind == bus.VIRTUAL or names.is_bus_mark(link.alias))
             self.journal.put_network(Network(call.network, asked, physical))
         self.log.info(
-            "network created", network=call.network[:12], device=asked.device, made=ready.made
+            "network_created", network=call.network[:12], device=asked.device, made=ready.made
         )
         return {}
 
@@ -146,7 +146,7 @@ class Driver:
         why = "a CAN bus has no addresses: each would use up a range and put a route in containers"
         if self._strict_ipam:
             raise MooringError(f"creating the network {call.network[:12]}", why, remedy)
-        self.log.warning("network with addresses", network=call.network[:12], remedy=remedy)
+        self.log.warning("network_with_addresses", network=call.network[:12], remedy=remedy)
 
     def _check_others(self, network: str, asked: NetworkOptions) -> None:
         """Two networks may share a device, if they want the same of it."""
@@ -189,7 +189,7 @@ class Driver:
                 for one in members:
                     if one in found:
                         finish.callback(kernel.delete, found[one].index, found[one].name)
-        self.log.info("network deleted", network=network.id[:12], device=network.device)
+        self.log.info("network_deleted", network=network.id[:12], device=network.device)
         return {}
 
     # --- endpoints
@@ -210,7 +210,7 @@ class Driver:
             else:
                 new = Endpoint(call.endpoint, network.id, asked, since=self.buses.uptime())
             self.buses.warned(self.journal.put_endpoint, new)
-        self.log.info("endpoint created", endpoint=call.endpoint[:12], device=network.device)
+        self.log.info("endpoint_created", endpoint=call.endpoint[:12], device=network.device)
         return {"Interface": {}}
 
     def _delete_endpoint(self, call: Call) -> Mapping[str, object]:
@@ -221,7 +221,7 @@ class Driver:
                 finish.callback(self.buses.warned, self.journal.drop_endpoints, call.endpoint)
                 if link is not None:
                     finish.callback(kernel.delete, link.index, link.name)
-        self.log.info("endpoint deleted", endpoint=call.endpoint[:12])
+        self.log.info("endpoint_deleted", endpoint=call.endpoint[:12])
         return {}
 
     def _endpoint_info(self, call: Call) -> Mapping[str, object]:

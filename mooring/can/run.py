@@ -81,7 +81,7 @@ def read_journal(folder: Path, log: Lines) -> Journal:
     journal.read()
     for bad in journal.set_aside:
         log.error(
-            "a file of the journal was set aside",
+            "journal_set_aside",
             file=bad.file,
             reason=bad.reason,
             instead=bad.instead,
@@ -94,9 +94,7 @@ def _mend(driver: Driver, log: Lines) -> None:
         driver.buses.mend()
     except ExceptionGroup as group:
         for error in group.exceptions:
-            log.error("a bus is not mended", error=str(error))
-    except MooringError as error:
-        log.error("not mended", error=str(error))
+            log.error("bus_not_mended", error=str(error))
 
 
 def _watch(driver: Driver, log: Lines) -> None:
@@ -110,4 +108,4 @@ def _watch(driver: Driver, log: Lines) -> None:
             try:
                 seen = driver.buses.mend_returned(seen)
             except MooringError as error:
-                log.error("devices could not be looked at", error=str(error))
+                log.error("devices_not_listed", error=str(error))

@@ -128,9 +128,9 @@ def _converse(
             status, told = 500, protocol.failed(fault)
         elapsed = round((time.monotonic() - began) * 1000, 2)
         if status != 200:
-            log.error("call failed", call=path[:80], ms=elapsed, error=told["Err"])
+            log.error("call_failed", call=path[:80], ms=elapsed, error=told["Err"])
         else:
-            log.debug("call answered", call=path, ms=elapsed)
+            log.debug("call_answered", call=path, ms=elapsed)
         connection.sendall(_response(status, protocol.encode(told)))
         until_answered.close()
         if status != 200:
@@ -211,7 +211,7 @@ def listening(path: Path, log: Lines) -> Iterator[socket.socket]:
     """
     handed = _handed_over()
     if handed is not None:
-        log.info("serving on the socket that was handed over", socket=handed.getsockname())
+        log.info("serving_handed_over", socket=handed.getsockname())
         with handed:
             yield handed
         return

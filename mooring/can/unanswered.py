@@ -84,7 +84,7 @@ class Unanswered:
             # really open have waited for devices, and are all answered alike.
             newest = max(lost, key=lambda path: self._lost[path].began)
             call = self._lost.pop(newest)
-        self._log.warning("a call without its body is the one that was lost", call=verb)
+        self._log.warning("lost_call_repeated", call=verb)
         return newest, call.body
 
     def _write(self, verb: str, body: bytes) -> Path:
@@ -95,7 +95,7 @@ class Unanswered:
             new.write_bytes(msgspec.json.encode(self._call(verb, body)))
             os.replace(new, path)
         except OSError as error:
-            self._log.warning("a call is not kept", call=verb, error=str(error))
+            self._log.warning("call_not_kept", call=verb, error=str(error))
         return path
 
     def _call(self, verb: str, body: bytes) -> _Call:

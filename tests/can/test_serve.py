@@ -300,7 +300,7 @@ def test_a_call_that_waits_for_a_device_keeps_no_other_waiting(running: Process)
         connection.connect(str(running.socket))
         connection.sendall(head.encode() + content)
         limit = time.monotonic() + 60
-        while "waiting for a CAN device" not in running.log.read_text():
+        while "waiting_for_device" not in running.log.read_text():
             assert time.monotonic() < limit
             time.sleep(0.02)
         assert running.call("Plugin.Activate")

@@ -98,7 +98,7 @@ def loading_since(vm: Machine) -> float:
 
 
 def serving_since(vm: Machine) -> float:
-    return said_at(vm, can.SERVICE, "serving on the socket")
+    return said_at(vm, can.SERVICE, "serving_handed_over")
 
 
 def said_at(vm: Machine, unit: str, words: str) -> float:
