@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 from urllib.parse import unquote
 
 from mooring.core.errors import UsageError
+
+Item = TypeVar("Item")
 
 _HOST = re.compile(r"^[A-Za-z0-9:][A-Za-z0-9._:%-]{0,254}\Z")
 _USER = re.compile(r"^[^\s@:/-][^\s@:/]{0,63}\Z")
@@ -197,7 +200,7 @@ def meant(text: str) -> Meant:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class Names:
     """A remote host by the names that it goes by."""
 
     host: str
@@ -212,14 +215,14 @@ class Known:
         return name in names
 
 
-def chosen(name: str | None, known: Sequence[Known]) -> list[Known]:
-    """Those that are called so; all when none is named. Raises ``UsageError``."""
-    found = [each for each in known if name is None or each.is_called(name)]
+def chosen(name: str | None, known: Mapping[Names, Item]) -> list[Item]:
+    """What there is of those that are called so; all when none is named. Raises ``UsageError``."""
+    found = [item for names, item in known.items() if name is None or names.is_called(name)]
     if name is not None and not found:
         raise UsageError(
             f"looking for the host {name!r}",
             "it is none of those that are forwarded",
-            f"one of: {', '.join(each.host for each in known)}",
+            f"one of: {', '.join(names.host for names in known)}",
         )
     return found
 

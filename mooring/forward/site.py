@@ -17,9 +17,7 @@ import structlog
 from mooring import __version__
 from mooring.core.errors import UsageError
 from mooring.core.tasks import Tasks
-from mooring.forward import address
-from mooring.forward.address import Known as KnownAs
-from mooring.forward.address import Meant, meant
+from mooring.forward.address import Meant, Names, chosen, meant
 from mooring.forward.config import Host
 from mooring.forward.control import Control
 from mooring.forward.explain import Explanation, View, explain, reached
@@ -261,8 +259,8 @@ class Site:
 
     def _chosen(self, asked: dict[str, Any]) -> list[Remote]:
         """The hosts that a question is about: the one that it names, else all."""
-        known = {KnownAs(str(r.address), r.address.called): r for r in self.remotes}
-        return [known[each] for each in address.chosen(asked.get("host"), list(known))]
+        known = {Names(str(r.address), r.address.called): r for r in self.remotes}
+        return chosen(asked.get("host"), known)
 
 
 def _limit(asked: dict[str, Any], usual: int) -> int:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from mooring.core.errors import UsageError
 from mooring.forward import address
-from mooring.forward.address import Address, Known, Meant, chosen, meant
+from mooring.forward.address import Address, Meant, Names, chosen, meant
 
 
 @pytest.mark.parametrize(
@@ -153,10 +153,10 @@ def test_what_is_neither_a_place_nor_a_name_is_told(text: str) -> None:
 
 
 def test_a_host_is_found_by_each_of_its_names() -> None:
-    build = Known("ssh://deploy@build.example:2222", "lab")
-    other = Known("ssh://other")
+    build = Names("ssh://deploy@build.example:2222", "lab")
+    known = {build: "build", Names("ssh://other"): "other"}
     for name in (build.host, "deploy@build.example:2222", "build.example", "lab"):
-        assert chosen(name, [build, other]) == [build]
-    assert chosen(None, [build, other]) == [build, other]
+        assert chosen(name, known) == ["build"]
+    assert chosen(None, known) == ["build", "other"]
     with pytest.raises(UsageError, match=r"one of: ssh://deploy@build\.example:2222, ssh://other"):
-        chosen("elsewhere", [build, other])
+        chosen("elsewhere", known)

@@ -13,7 +13,7 @@ from rich.markup import escape
 from mooring.cli.forward import tables
 from mooring.cli.forward.options import Format, HostName, StateDir, state_folder
 from mooring.forward import control, keep
-from mooring.forward.address import Known, chosen
+from mooring.forward.address import Names, chosen
 from mooring.forward.control import NotRunning
 from mooring.forward.diagnose import Look, is_well
 from mooring.forward.diagnose import diagnose as find
@@ -45,8 +45,7 @@ def diagnose(
         kept = keep.read(folder)
         if not kept:
             raise
-        meant = {each.host for each in chosen(host, [Known(k.host, k.called) for k in kept])}
-        found = _recorded([each for each in kept if each.host in meant])
+        found = _recorded(chosen(host, {Names(k.host, k.called): k for k in kept}))
         print(
             f"mooring: {error.attempted}: {error.why}; this is what was recorded", file=sys.stderr
         )

@@ -10,7 +10,7 @@ from rich.markup import escape
 from mooring.cli.forward import tables
 from mooring.cli.forward.options import Format, HostName, Limit, StateDir, state_folder
 from mooring.forward import control, keep
-from mooring.forward.address import Known, chosen
+from mooring.forward.address import Names, chosen
 from mooring.forward.control import NotRunning
 from mooring.forward.explain import when
 from mooring.model.forward import Moment
@@ -38,8 +38,8 @@ def history(
         kept = keep.read(folder)
         if not kept:
             raise
-        meant = {each.host for each in chosen(host, [Known(k.host, k.called) for k in kept])}
-        moments = [(k.host, m) for k in kept if k.host in meant for m in k.history]
+        meant = chosen(host, {Names(k.host, k.called): k for k in kept})
+        moments = [(k.host, m) for k in meant for m in k.history]
     moments.sort(key=lambda each: each[1].at)
     moments = moments[-limit:]
     if format == "table":
