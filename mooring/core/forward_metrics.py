@@ -7,28 +7,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from mooring.core.families import Family, Found, Sample, summed
 from mooring.model.forward import ForwardState, LinkState, Reported, Totals
-
-Labels = tuple[tuple[str, str], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    name: str
-    labels: Labels
-    value: float
-
-
-@dataclass(frozen=True, slots=True)
-class Family:
-    name: str
-    """Without the suffixes that its samples have."""
-    kind: str
-    """counter, gauge or histogram."""
-    help: str
-    samples: tuple[Sample, ...]
 
 
 def families(reported: Iterable[Reported]) -> list[Family]:
@@ -63,16 +44,14 @@ def totals(counted: Iterable[tuple[Mapping[str, str], Totals]]) -> list[Family]:
 
     Each comes with the labels that name it; those with the same labels are added up.
     """
-    added: dict[str, dict[tuple[str, Labels], float]] = {name: {} for name in _TOTALS}
-    for labels, of_one in counted:
-        named = tuple(labels.items())
-        for family, suffix, more, value in _samples(of_one):
-            key = family + suffix, named + more
-            added[family][key] = added[family].get(key, 0) + value
-    return [
-        Family(name, kind, text, tuple(Sample(*key, value) for key, value in added[name].items()))
-        for name, (kind, text) in _TOTALS.items()
-    ]
+    return summed(
+        _TOTALS,
+        (
+            (family, suffix, tuple(labels.items()) + more, value)
+            for labels, of_one in counted
+            for family, suffix, more, value in _samples(of_one)
+        ),
+    )
 
 
 _TOTALS = {
@@ -104,8 +83,8 @@ _TOTALS = {
 }
 
 
-def _samples(t: Totals) -> Iterator[tuple[str, str, Labels, float]]:
-    """Family, suffix, labels of its own, value."""
+def _samples(t: Totals) -> Iterator[Found]:
+    """Each with the labels that are its own."""
     for pattern, count in t.outages:
         yield "mooring_forward_outages", "_total", (("pattern", pattern),), count
     yield "mooring_forward_away_seconds", "_total", (), t.away_s

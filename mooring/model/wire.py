@@ -141,12 +141,10 @@ class _Reader(Reader):
     # A machine
 
     def machine(self, m: on_wire.Machine) -> Machine:
-        hostname = self.each("hostname", [m.hostname], _hostname)
-        os = self.each("os", [m.os], _os)
         return Machine(
             identity=m.identity,
-            hostname=hostname[0] if hostname else "",
-            os=os[0] if os else OperatingSystem("", "", ""),
+            hostname=self.one("hostname", m.hostname, _hostname, ""),
+            os=self.one("os", m.os, _os, OperatingSystem("", "", "")),
             interfaces=self.distinct("interface", m.interfaces, self._interface, "name"),
             subnets=self.each("subnet", m.subnets, _subnet),
             routes=self.each("route", m.routes, _route),
@@ -164,9 +162,7 @@ class _Reader(Reader):
             state=i.state,
             mac=i.mac,
             mtu=i.mtu,
-            addresses=tuple(
-                dict.fromkeys(self.each("address", raws, lambda a: _address(a, f"on {i.name}: ")))
-            ),
+            addresses=tuple(dict.fromkeys(self.each("address", raws, _address, f"on {i.name}: "))),
             master=i.master,
             parent=i.parent,
             vlan=i.vlan,
@@ -262,18 +258,13 @@ def _cidr(text: str) -> IpNetwork:
     return network
 
 
-def _address(raw: Raw, where: str) -> Address:
-    try:
-        a = read(raw, on_wire.Address)
-        ip, peer = _ip(a.ip), _maybe_ip(a.peer)
-        if not 0 <= a.prefix <= ip.max_prefixlen:
-            raise ValueError(
-                f"expected a prefix from 0 to {ip.max_prefixlen} for {ip}, got {a.prefix}"
-            )
-        if peer is not None and peer.version != ip.version:
-            raise ValueError(f"expected a peer of {ip} of its own family, got {peer}")
-    except ValueError as error:
-        raise ValueError(f"{where}{error}") from error
+def _address(raw: Raw) -> Address:
+    a = read(raw, on_wire.Address)
+    ip, peer = _ip(a.ip), _maybe_ip(a.peer)
+    if not 0 <= a.prefix <= ip.max_prefixlen:
+        raise ValueError(f"expected a prefix from 0 to {ip.max_prefixlen} for {ip}, got {a.prefix}")
+    if peer is not None and peer.version != ip.version:
+        raise ValueError(f"expected a peer of {ip} of its own family, got {peer}")
     return Address(ip, a.prefix, peer)
 
 

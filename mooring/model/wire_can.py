@@ -19,38 +19,32 @@ from mooring.model.can import (
     Health,
     Recovery,
 )
-from mooring.model.wire_reader import Reader, Unfit, keepable, moment, read
+from mooring.model.wire_reader import TEXT, Reader, counted, keepable, moment, read
 
 MAX_BUSES = 200
 MAX_FINDINGS = 1000
 MAX_COUNTED = 100
 """Verbs and their ends, and kinds of recovery, that are counted."""
-TEXT = 2000
-"""Characters that are kept of a text which is only shown."""
 
 
 def wiring(reader: Reader, raw: Raw) -> CanWiring:
     """Without its health the report says nothing: that must be there."""
     w = read(raw, on_wire.CanWiring, driver=TEXT)
-    totals = reader.each("totals", [w.totals], partial(_totals, reader))
-    # The newest come last.
-    early, late = w.recoveries[:-MAX_REPORTED_RECOVERIES], w.recoveries[-MAX_REPORTED_RECOVERIES:]
-    reader.first("recovery", early, 0)
+    recoveries = reader.last("recovery", w.recoveries, MAX_REPORTED_RECOVERIES)
     return CanWiring(
         driver=w.driver,
         health=_health(reader, w.health),
-        totals=totals[0] if totals else None,
-        recoveries=reader.each("recovery", late, _recovery),
+        totals=reader.one("totals", w.totals, partial(_totals, reader), None),
+        recoveries=reader.each("recovery", recoveries, _recovery),
     )
 
 
 def _health(reader: Reader, raw: Raw) -> Health:
     h = read(raw, on_wire.Health)
-    modules = reader.each("modules", [h.modules], _modules)
     buses = reader.first("bus", h.buses, MAX_BUSES)
     findings = reader.first("finding", h.findings, MAX_FINDINGS)
     return Health(
-        modules=modules[0] if modules else {},
+        modules=reader.one("modules", h.modules, _modules, {}),
         buses=reader.distinct("bus", buses, partial(_bus, reader), "device"),
         findings=reader.each("finding", findings, _finding),
     )
@@ -78,15 +72,12 @@ def _bus(reader: Reader, raw: Raw) -> BusHealth:
         state=b.state,
         rules_wanted=b.rules_wanted,
         rules_present=b.rules_present,
-        endpoints=reader.distinct("endpoint", raws, partial(_endpoint, f"on {b.device}: "), "id"),
+        endpoints=reader.distinct("endpoint", raws, _endpoint, "id", f"on {b.device}: "),
     )
 
 
-def _endpoint(where: str, raw: Raw) -> EndpointHealth:
-    try:
-        e = read(raw, on_wire.Endpoint)
-    except ValueError as error:
-        raise Unfit(f"{where}{error}") from error
+def _endpoint(raw: Raw) -> EndpointHealth:
+    e = read(raw, on_wire.Endpoint)
     return EndpointHealth(
         id=e.id,
         network=e.network,
@@ -113,22 +104,13 @@ def _totals(reader: Reader, raw: Raw) -> DriverTotals | None:
     return DriverTotals(
         since=moment(t.since),
         calls=reader.each("calls", calls, _calls),
-        recoveries=reader.each("recoveries", recoveries, _recovered),
+        recoveries=reader.each("recoveries", recoveries, counted),
     )
 
 
 def _calls(raw: Raw) -> Calls:
     c = read(raw, on_wire.Calls)
     return Calls(c.verb, c.ok, c.count, c.seconds)
-
-
-_RECOVERED = msgspec.json.Decoder(tuple[on_wire.Word, on_wire.Whole])
-
-
-def _recovered(raw: Raw) -> tuple[str, int]:
-    kind, count = _RECOVERED.decode(raw)
-    keepable(kind)
-    return kind, count
 
 
 def _recovery(raw: Raw) -> Recovery:

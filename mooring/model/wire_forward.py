@@ -5,7 +5,6 @@ from __future__ import annotations
 from functools import partial
 from itertools import pairwise
 
-import msgspec
 from msgspec import Raw
 
 from mooring.model import wire_shapes as on_wire
@@ -22,13 +21,11 @@ from mooring.model.forward import (
     Spread,
     Totals,
 )
-from mooring.model.wire_reader import Reader, Unfit, cut, keepable, moment, read
+from mooring.model.wire_reader import TEXT, Reader, Unfit, counted, cut, moment, read
 
 MAX_REMOTES = 200
 MAX_OUTAGES = 100
 """Patterns that outages are counted by."""
-TEXT = 2000
-"""Characters that are kept of a text which is only shown."""
 
 
 def forwards(reader: Reader, f: on_wire.Forwards) -> Forwards:
@@ -39,24 +36,19 @@ def forwards(reader: Reader, f: on_wire.Forwards) -> Forwards:
 def _reported(reader: Reader, raw: Raw) -> Reported:
     r = read(raw, on_wire.Reported)
     remote = _remote(reader, r.remote)
-    where = f"at {remote.host}: "
-    # The newest come last.
-    early, late = r.history[:-MAX_REPORTED_HISTORY], r.history[-MAX_REPORTED_HISTORY:]
-    reader.first("moment", early, 0)
-    diagnosis = reader.each("diagnosis", [r.diagnosis], _diagnosis)
-    totals = reader.each("totals", [r.totals], partial(_totals, reader))
+    history = reader.last("moment", r.history, MAX_REPORTED_HISTORY)
+    unknown, nothing = Diagnosis(Pattern.UNKNOWN, (), ()), Totals(since=remote.since)
     return Reported(
         remote,
-        diagnosis[0] if diagnosis else Diagnosis(Pattern.UNKNOWN, (), ()),
-        totals[0] if totals else Totals(since=remote.since),
-        reader.each("moment", late, partial(_moment, where)),
+        reader.one("diagnosis", r.diagnosis, _diagnosis, unknown),
+        reader.one("totals", r.totals, partial(_totals, reader), nothing),
+        reader.each("moment", history, _moment, f"at {remote.host}: "),
     )
 
 
 def _remote(reader: Reader, raw: Raw) -> RemoteHost:
     r = read(raw, on_wire.RemoteHost, docker=TEXT, detail=TEXT)
     raws = reader.some("forward", r.forwards)
-    drop = reader.each("last drop", [r.last_drop], _drop)
     return RemoteHost(
         host=r.host,
         state=r.state,
@@ -65,8 +57,8 @@ def _remote(reader: Reader, raw: Raw) -> RemoteHost:
         consecutive_failures=r.consecutive_failures,
         docker=r.docker,
         ping_ms=r.ping_ms,
-        last_drop=drop[0] if drop else None,
-        forwards=reader.each("forward", raws, partial(_forward, f"at {r.host}: ")),
+        last_drop=reader.one("last drop", r.last_drop, _drop, None),
+        forwards=reader.each("forward", raws, _forward, f"at {r.host}: "),
         detail=r.detail,
     )
 
@@ -78,11 +70,8 @@ def _drop(raw: Raw) -> Drop | None:
     return Drop(moment(d.at), d.pattern, d.seconds)
 
 
-def _forward(where: str, raw: Raw) -> Forward:
-    try:
-        f = read(raw, on_wire.Forward, detail=TEXT)
-    except ValueError as error:
-        raise Unfit(f"{where}{error}") from error
+def _forward(raw: Raw) -> Forward:
+    f = read(raw, on_wire.Forward, detail=TEXT)
     return Forward(
         local=f.local,
         remote=f.remote,
@@ -103,21 +92,11 @@ def _diagnosis(raw: Raw) -> Diagnosis:
     return Diagnosis(d.pattern, evidence, advice, d.now)
 
 
-_OUTAGES = msgspec.json.Decoder(tuple[on_wire.Word, on_wire.Whole])
-
-
-def _outage(raw: Raw) -> tuple[str, int]:
-    pattern, count = _OUTAGES.decode(raw)
-    keepable(pattern)
-    return pattern, count
-
-
 def _totals(reader: Reader, raw: Raw) -> Totals:
     t = read(raw, on_wire.Totals)
-    listening = reader.each("spread", [t.listening], _spread)
     return Totals(
         since=moment(t.since),
-        outages=reader.each("outage", reader.first("outage", t.outages, MAX_OUTAGES), _outage),
+        outages=reader.each("outage", reader.first("outage", t.outages, MAX_OUTAGES), counted),
         away_s=t.away_s,
         drift=t.drift,
         flaps=t.flaps,
@@ -126,7 +105,7 @@ def _totals(reader: Reader, raw: Raw) -> Totals:
         failed=t.failed,
         bytes_in=t.bytes_in,
         bytes_out=t.bytes_out,
-        listening=listening[0] if listening else Spread(),
+        listening=reader.one("spread", t.listening, _spread, Spread()),
     )
 
 
@@ -141,9 +120,6 @@ def _spread(raw: Raw) -> Spread:
     return Spread(tuple(s.bounds), tuple(s.counts), s.total)
 
 
-def _moment(where: str, raw: Raw) -> Moment:
-    try:
-        m = read(raw, on_wire.Happened, detail=TEXT)
-    except ValueError as error:
-        raise Unfit(f"{where}{error}") from error
+def _moment(raw: Raw) -> Moment:
+    m = read(raw, on_wire.Happened, detail=TEXT)
     return Moment(moment(m.at), m.what, m.place, m.container, m.detail)

@@ -10,7 +10,7 @@ import msgspec
 from msgspec import Raw, Struct
 
 from mooring.model.report import SetAside
-from mooring.model.wire_shapes import LAST_MOMENT
+from mooring.model.wire_shapes import LAST_MOMENT, Whole, Word
 
 Noun = TypeVar("Noun")
 Shape = TypeVar("Shape", bound=Struct)
@@ -23,6 +23,8 @@ MAX_SET_ASIDE = 1000
 SHOWN = 200
 """How many characters of a bad item are kept for a person to see."""
 MAX_REASON = 500
+TEXT = 2000
+"""Characters that are kept of a text which is only shown."""
 
 
 class Unfit(ValueError):
@@ -70,23 +72,41 @@ class Reader:
             self.put_aside(kind, f"{len(raws) - most} more".encode(), "too many to be read")
         return raws[:most]
 
+    def last(self, kind: str, raws: list[Raw], most: int) -> list[Raw]:
+        """As ``first``, and of a list with the newest at its end."""
+        self.first(kind, raws[:-most], 0)
+        return raws[-most:]
+
     def some(self, kind: str, raws: list[Raw]) -> list[Raw]:
         """As many items as there is still room for, in all lists of the report together."""
         taken = self.first(kind, raws, self._room)
         self._room -= len(taken)
         return taken
 
-    def each(self, kind: str, raws: list[Raw], read: Callable[[Raw], Noun]) -> tuple[Noun, ...]:
+    def each(
+        self, kind: str, raws: list[Raw], read: Callable[[Raw], Noun], where: str = ""
+    ) -> tuple[Noun, ...]:
+        """The good ones; the reason why another is set aside begins with ``where`` it was."""
         good = []
         for raw in self.first(kind, raws):
             try:
                 good.append(read(raw))
             except (ValueError, RecursionError) as error:
-                self.put_aside(kind, raw, error)
+                self.put_aside(kind, raw, f"{where}{error}")
         return tuple(good)
 
+    def one(self, kind: str, raw: Raw, read: Callable[[Raw], Noun], otherwise: Noun) -> Noun:
+        """A part that is there once; ``otherwise`` when it is set aside."""
+        good = self.each(kind, [raw], read)
+        return good[0] if good else otherwise
+
     def distinct(
-        self, kind: str, raws: list[Raw], read: Callable[[Raw], Noun], name: str
+        self,
+        kind: str,
+        raws: list[Raw],
+        read: Callable[[Raw], Noun],
+        name: str,
+        where: str = "",
     ) -> tuple[Noun, ...]:
         """As ``each``; of two items with one ``name`` (``a.b`` is a part's) the first stays."""
         seen = set()
@@ -99,13 +119,23 @@ class Reader:
             seen.add(key)
             return noun
 
-        return self.each(kind, raws, once)
+        return self.each(kind, raws, once, where)
 
 
 def keepable(*texts: str) -> None:
     """Raises ``Unfit`` for what not every database can keep."""
     if any("\0" in text for text in texts):
         raise Unfit("it holds a NUL character, which not every database can keep")
+
+
+_COUNTED = msgspec.json.Decoder(tuple[Word, Whole])
+
+
+def counted(raw: Raw) -> tuple[str, int]:
+    """A word, and how many times it was so."""
+    word, count = _COUNTED.decode(raw)
+    keepable(word)
+    return word, count
 
 
 def moment(at: float) -> float:

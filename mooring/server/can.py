@@ -107,16 +107,11 @@ def _by_bus(health: Health) -> dict[str, list[Finding]]:
     return found
 
 
-def new_recoveries(known: Iterable[Row], reported: Sequence[Recovery]) -> list[Values]:
-    """Of the last recoveries that a report brings those that are not stored yet, in order."""
-    seen = {(row["at"], row["kind"], row["device"], row["subject"]) for row in known}
-    new = []
-    for r in reported:
-        key = (r.at, r.kind.value, r.device, r.subject)
-        if key not in seen:
-            seen.add(key)
-            new.append({"at": r.at, "kind": r.kind.value, "device": r.device, "subject": r.subject})
-    return new
+def recovery_rows(recoveries: Iterable[Recovery]) -> list[Values]:
+    return [
+        {"at": r.at, "kind": r.kind.value, "device": r.device, "subject": r.subject}
+        for r in recoveries
+    ]
 
 
 # --- news

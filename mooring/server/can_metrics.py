@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from mooring.core.forward_metrics import Family, Labels, Sample
+from mooring.core.families import Family, Found, Labels, summed
 from mooring.model.can import DriverTotals
 from mooring.server.can import Condition
 
@@ -43,45 +43,32 @@ def families(buses: Iterable[Bus], drivers: Iterable[tuple[str, DriverTotals]]) 
 
     Agents' names may be the same: what has the same labels is added up.
     """
-    added: dict[str, dict[Labels, float]] = {name: {} for name in _FAMILIES}
-    added["mooring_can_buses"] = {(("state", c.value),): 0 for c in Condition}
-    for name, labels, value in (*_of_buses(buses), *_of_drivers(drivers)):
-        key = tuple(labels.items())
-        added[name][key] = added[name].get(key, 0) + value
-    return [
-        Family(
-            name,
-            kind,
-            text,
-            tuple(
-                Sample(name + ("_total" if kind == "counter" else ""), labels, value)
-                for labels, value in added[name].items()
-            ),
-        )
-        for name, (kind, text) in _FAMILIES.items()
-    ]
+    return summed(_FAMILIES, (*_none(), *_of_buses(buses), *_of_drivers(drivers)))
 
 
-_Found = Iterator[tuple[str, Mapping[str, str], float]]
+def _none() -> Iterator[Found]:
+    """A condition that no bus is in is shown too."""
+    for condition in Condition:
+        yield "mooring_can_buses", "", (("state", condition.value),), 0
 
 
-def _of_buses(buses: Iterable[Bus]) -> _Found:
+def _of_buses(buses: Iterable[Bus]) -> Iterator[Found]:
     for bus in buses:
-        yield "mooring_can_buses", {"state": bus.condition}, 1
-        of_bus = {"agent": bus.agent, "device": bus.device}
-        yield "mooring_can_frames", {**of_bus, "direction": "received"}, bus.received
-        yield "mooring_can_frames", {**of_bus, "direction": "sent"}, bus.sent
-        yield "mooring_can_dropped", of_bus, bus.dropped
-        yield "mooring_can_rules", {**of_bus, "kind": "wanted"}, bus.rules_wanted
-        yield "mooring_can_rules", {**of_bus, "kind": "present"}, bus.rules_present
+        yield "mooring_can_buses", "", (("state", bus.condition),), 1
+        of_bus: Labels = (("agent", bus.agent), ("device", bus.device))
+        for direction, count in (("received", bus.received), ("sent", bus.sent)):
+            yield "mooring_can_frames", "_total", (*of_bus, ("direction", direction)), count
+        yield "mooring_can_dropped", "_total", of_bus, bus.dropped
+        for kind, count in (("wanted", bus.rules_wanted), ("present", bus.rules_present)):
+            yield "mooring_can_rules", "", (*of_bus, ("kind", kind)), count
 
 
-def _of_drivers(drivers: Iterable[tuple[str, DriverTotals]]) -> _Found:
+def _of_drivers(drivers: Iterable[tuple[str, DriverTotals]]) -> Iterator[Found]:
     for agent, totals in drivers:
         for calls in totals.calls:
             result = "ok" if calls.ok else "error"
-            of_verb = {"agent": agent, "verb": calls.verb, "result": result}
-            yield "mooring_can_calls", of_verb, calls.count
-            yield "mooring_can_call_seconds", of_verb, calls.seconds
+            of_verb: Labels = (("agent", agent), ("verb", calls.verb), ("result", result))
+            yield "mooring_can_calls", "_total", of_verb, calls.count
+            yield "mooring_can_call_seconds", "_total", of_verb, calls.seconds
         for kind, count in totals.recoveries:
-            yield "mooring_can_recovered", {"agent": agent, "kind": kind}, count
+            yield "mooring_can_recovered", "_total", (("agent", agent), ("kind", kind)), count

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mooring.model import wire
@@ -80,17 +80,17 @@ def _port(place: str) -> int:
     return int(port) if port.isascii() and port.isdigit() and len(port) <= 5 else 0
 
 
-def new_moments(known: Iterable[Row], reported: Sequence[Moment]) -> list[Values]:
-    """Of the last moments that a report brings those that are not stored yet, in their order."""
-    seen = {(row["at"], row["what"], row["place"], row["container"]) for row in known}
-    new = []
-    for m in reported:
-        key = (m.at, m.what, m.place, m.container)
-        if key not in seen:
-            seen.add(key)
-            values = {"at": m.at, "what": m.what, "place": m.place, "container": m.container}
-            new.append({**values, "detail": m.detail})
-    return new
+def moment_rows(history: Iterable[Moment]) -> list[Values]:
+    return [
+        {
+            "at": m.at,
+            "what": m.what,
+            "place": m.place,
+            "container": m.container,
+            "detail": m.detail,
+        }
+        for m in history
+    ]
 
 
 # --- news

@@ -79,6 +79,18 @@ def difference(
     return Difference(tuple(new), tuple(changed), gone)
 
 
+def unseen(known: Iterable[Row], happened: Iterable[Values], key: tuple[str, ...]) -> list[Values]:
+    """Of what is said to have happened what is not known yet by its ``key``, in its order."""
+    seen = {tuple(row[k] for k in key) for row in known}
+    new = []
+    for values in happened:
+        place = tuple(values[k] for k in key)
+        if place not in seen:
+            seen.add(place)
+            new.append(values)
+    return new
+
+
 # --- who is it
 
 

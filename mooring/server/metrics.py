@@ -9,7 +9,8 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 
 from mooring.core.bus import Bus
-from mooring.core.forward_metrics import Family, states, totals
+from mooring.core.families import Family
+from mooring.core.forward_metrics import states, totals
 from mooring.model.event import Authentication, Changed, Event, Recovered
 from mooring.server import can_metrics
 from mooring.server.db.counts import Counts

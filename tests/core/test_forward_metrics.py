@@ -6,7 +6,8 @@ from prometheus_client.core import Metric
 from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
-from mooring.core.forward_metrics import Family, families
+from mooring.core.families import Family
+from mooring.core.forward_metrics import families
 from mooring.model.forward import ForwardState, LinkState, Spread
 from tests.server.remotes import forward, remote, totals
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import fields
 
 import msgspec
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.can import MAX_REPORTED_RECOVERIES, DriverTotals
 from mooring.server.can_metrics import Bus
 from mooring.server.db import forget
-from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
+from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
 from mooring.server.db.tables import agent, can_bus, can_driver, can_recovery
 from mooring.server.merge import Row
 
@@ -64,10 +64,7 @@ async def buses(
     gone: bool | None = None,
 ) -> Paged:
     """Buses, each with its agent. Words are looked for in the agent's name too."""
-    columns = {"network_id": network_id, "agent_id": agent_id, "condition": condition}
-    where: list[ColumnElement[bool]] = [
-        can_bus.c[name] == value for name, value in columns.items() if value
-    ]
+    where = equal(can_bus, network_id=network_id, agent_id=agent_id, condition=condition)
     if host_id:
         where.append(can_bus.c.agent_id.in_(select(agent.c.id).where(agent.c.host_id == host_id)))
     if gone is not None:
@@ -102,10 +99,7 @@ async def drivers(
     network_id: str | None = None,
     agent_id: str | None = None,
 ) -> Paged:
-    columns = {"network_id": network_id, "agent_id": agent_id}
-    where: list[ColumnElement[bool]] = [
-        can_driver.c[name] == value for name, value in columns.items() if value
-    ]
+    where = equal(can_driver, network_id=network_id, agent_id=agent_id)
     paged = await fetch(connection, _DRIVERS, ask, *where)
     return Paged(await _with_agent(connection, paged.rows), paged.next, paged.total)
 
@@ -125,10 +119,7 @@ async def recoveries(
     can_bus_id: str | None = None,
 ) -> Paged:
     """Recoveries, newest first, each with the bus that it was on, where that is known."""
-    columns = {"network_id": network_id, "agent_id": agent_id}
-    where: list[ColumnElement[bool]] = [
-        can_recovery.c[name] == value for name, value in columns.items() if value
-    ]
+    where = equal(can_recovery, network_id=network_id, agent_id=agent_id)
     if can_bus_id:
         its = select(can_bus.c.id).where(
             can_bus.c.id == can_bus_id,

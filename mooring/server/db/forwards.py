@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Collection
 
 import msgspec
-from sqlalchemy import ColumnElement, delete, func, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.forward import MAX_REPORTED_HISTORY, ForwardState, LinkState, Totals
 from mooring.server.db import forget
-from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
+from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
 from mooring.server.db.tables import agent, forward, moment, remote_host
 from mooring.server.merge import Row
 
@@ -70,8 +70,7 @@ async def page(
     gone: bool | None = None,
 ) -> Paged:
     """Remote hosts, each with its agent and how many forwards of which state it has."""
-    columns = {"network_id": network_id, "agent_id": agent_id, "state": state}
-    where = [remote_host.c[name] == value for name, value in columns.items() if value]
+    where = equal(remote_host, network_id=network_id, agent_id=agent_id, state=state)
     if gone is not None:
         where.append(remote_host.c.gone_at.is_not(None) == gone)
     paged = await fetch(connection, _REMOTES, ask, *where)
@@ -104,10 +103,7 @@ async def forwards(
     gone: bool = False,
 ) -> Paged:
     """The forwards that are there, or those that were, each with its remote host's address."""
-    columns = {"remote_host_id": remote_host_id, "state": state, "protocol": protocol}
-    where: list[ColumnElement[bool]] = [
-        forward.c[name] == value for name, value in columns.items() if value
-    ]
+    where = equal(forward, remote_host_id=remote_host_id, state=state, protocol=protocol)
     where.append(forward.c.gone_at.is_not(None) if gone else forward.c.gone_at.is_(None))
     if network_id:
         inside = select(remote_host.c.id).where(remote_host.c.network_id == network_id)

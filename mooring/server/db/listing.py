@@ -61,6 +61,11 @@ class Paged:
     total: int
 
 
+def equal(table: Table, **columns: str | None) -> list[ColumnElement[bool]]:
+    """That each column is as it is asked for, where it is."""
+    return [table.c[name] == value for name, value in columns.items() if value]
+
+
 async def fetch(
     connection: AsyncConnection, listing: Listing, ask: Ask, *where: ColumnElement[bool]
 ) -> Paged:

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.event import RunState
 from mooring.server.db.engine import insert_new
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch
 from mooring.server.db.tables import agent, run
 from mooring.server.merge import Row
 from mooring.server.runs import may_follow
@@ -141,8 +141,7 @@ async def page(
     agent_id: str | None = None,
     state: str | None = None,
 ) -> Paged:
-    columns = {"network_id": network_id, "agent_id": agent_id, "state": state}
-    where = [run.c[name] == value for name, value in columns.items() if value]
+    where = equal(run, network_id=network_id, agent_id=agent_id, state=state)
     paged = await fetch(connection, _RUNS, ask, *where)
     return Paged(await _named(connection, paged.rows), paged.next, paged.total)
 

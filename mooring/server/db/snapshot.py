@@ -1,4 +1,4 @@
-"""Makes the rows of a host's part be what a snapshot says, and answers what was worth telling."""
+"""Makes the rows of a part be what a snapshot says, or adds what happened; answers what is news."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
-from mooring.server.merge import Difference, Row, Values, difference
+from mooring.server.merge import Difference, Row, Values, difference, unseen
 
 
 async def rows(connection: AsyncConnection, table: Table, where: ColumnElement[bool]) -> list[Row]:
@@ -84,3 +84,29 @@ async def _mark_gone(
         update(table).where(table.c.id == bindparam("row_id")).values(gone_at=bindparam("now")),
         marked,
     )
+
+
+async def add(
+    connection: AsyncConnection,
+    table: Table,
+    where: ColumnElement[bool],
+    happened: list[Values],
+    key: tuple[str, ...],
+    *,
+    fixed: Values,
+) -> list[Values]:
+    """Store what happened ``at`` some time and is not stored yet in ``where``, and answer it.
+
+    Each report brings the last of it again.
+    """
+    if not happened:
+        return []
+    earliest = min(values["at"] for values in happened)
+    known = await rows(connection, table, where & (table.c.at >= earliest))
+    new = unseen(known, happened, key)
+    # Ids of one millisecond come in no order: of one moment, what happened first stands first.
+    row_ids = sorted(new_id() for _ in new)
+    if new:
+        values = [{"id": i, **fixed, **v} for i, v in zip(row_ids, new, strict=True)]
+        await connection.execute(insert(table), values)
+    return new

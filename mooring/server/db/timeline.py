@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
 from mooring.model.event import Changed, Entity, Operation
-from mooring.server.db.listing import Ask, Listing, Paged, fetch
+from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch
 from mooring.server.db.tables import event
 
 
@@ -58,6 +58,5 @@ async def page(
     network_id: str | None = None,
     entity_id: str | None = None,
 ) -> Paged:
-    columns = {"network_id": network_id, "entity_id": entity_id}
-    where = [event.c[name] == value for name, value in columns.items() if value]
+    where = equal(event, network_id=network_id, entity_id=entity_id)
     return await fetch(connection, _EVENTS, ask, *where)

@@ -9,20 +9,27 @@ from collections.abc import Sequence
 from sqlalchemy import insert, update
 
 from mooring.core.ids import new_id
-from mooring.model.can import CanWiring, Recovery
+from mooring.model.can import CanWiring
 from mooring.model.event import Changed, Entity, Operation, Recovered
 from mooring.server import can
 from mooring.server.db import snapshot
 from mooring.server.db.tables import can_bus, can_driver, can_recovery
 from mooring.server.ingest.visit import MAX_TOLD, Visit
-from mooring.server.merge import Row, Values
+from mooring.server.merge import Values
 
 
 async def store_wiring(visit: Visit, w: CanWiring) -> dict[str, int]:
     """Store the snapshot; answers how many of what it held. A bus that it does not hold is gone."""
     driver_id = await _store_driver(visit, w)
     bus_ids = await _store_buses(visit, w)
-    new = await _store_recoveries(visit, w.recoveries)
+    new = await snapshot.add(
+        visit.connection,
+        can_recovery,
+        can_recovery.c.agent_id == visit.agent["id"],
+        can.recovery_rows(w.recoveries),
+        ("at", "kind", "device", "subject"),
+        fixed={"network_id": visit.network, "agent_id": visit.agent["id"]},
+    )
     _tell_recoveries(visit, new, driver_id, bus_ids)
     endpoints = sum(len(b.endpoints) for b in w.health.buses)
     visit.outcome.log(
@@ -94,25 +101,6 @@ async def _store_buses(visit: Visit, w: CanWiring) -> dict[str, str]:
             told.append(visit.told(Entity.CAN_BUS, Operation.DELETED, row["id"], title))
     visit.tell_many(told)
     return ids
-
-
-async def _store_recoveries(visit: Visit, reported: Sequence[Recovery]) -> list[Values]:
-    """Store those that are not stored yet, and answer them: each report brings the last again."""
-    if not reported:
-        return []
-    mine = can_recovery.c.agent_id == visit.agent["id"]
-    earliest = min(r.at for r in reported)
-    known: list[Row] = await snapshot.rows(
-        visit.connection, can_recovery, mine & (can_recovery.c.at >= earliest)
-    )
-    new = can.new_recoveries(known, reported)
-    # Ids of one millisecond come in no order: of one moment, what happened first stands first.
-    row_ids = sorted(new_id() for _ in new)
-    fixed = {"network_id": visit.network, "agent_id": visit.agent["id"]}
-    rows = [{"id": row_id, **fixed, **values} for row_id, values in zip(row_ids, new, strict=True)]
-    if rows:
-        await visit.connection.execute(insert(can_recovery), rows)
-    return new
 
 
 def _tell_recoveries(

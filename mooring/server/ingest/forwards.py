@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from sqlalchemy import insert, update
+from sqlalchemy import update
 
-from mooring.core.ids import new_id
 from mooring.model.event import Changed, Entity, Operation
-from mooring.model.forward import Forward, Forwards, Moment
+from mooring.model.forward import Forward, Forwards
 from mooring.server import forwards
 from mooring.server.db import snapshot
 from mooring.server.db.tables import forward, moment, remote_host
@@ -46,7 +45,14 @@ async def store_forwards(visit: Visit, f: Forwards) -> dict[str, int]:
         address, old = values["address"], before.get(values["address"])
         remote_id = ids[address]
         news, others = await _store_forwards(visit, remote_id, address, reported.remote.forwards)
-        moments = await _store_moments(visit, remote_id, reported.history)
+        moments = await snapshot.add(
+            visit.connection,
+            moment,
+            moment.c.remote_host_id == remote_id,
+            forwards.moment_rows(reported.history),
+            ("at", "what", "place", "container"),
+            fixed={"remote_host_id": remote_id},
+        )
         title = forwards.link_news(old, values)
         if title:
             operation = Operation.CHANGED if old else Operation.CREATED
@@ -63,7 +69,7 @@ async def store_forwards(visit: Visit, f: Forwards) -> dict[str, int]:
             remote=address,
             state=values["state"],
             forwards=len(reported.remote.forwards),
-            moments=moments,
+            moments=len(moments),
         )
     _tell(visit, ids, told)
     await _retire(visit, [row for row in stored if row["id"] in part.gone])
@@ -93,25 +99,6 @@ async def _store_forwards(
     await asyncio.sleep(0)
     news = forwards.forward_news(address, {row["id"]: row for row in stored}, part)
     return news, bool(part.changed)
-
-
-async def _store_moments(visit: Visit, remote_id: str, history: Sequence[Moment]) -> int:
-    """Store those that are not stored yet: each report brings the last ones again."""
-    if not history:
-        return 0
-    mine = moment.c.remote_host_id == remote_id
-    earliest = min(m.at for m in history)
-    known = await snapshot.rows(visit.connection, moment, mine & (moment.c.at >= earliest))
-    new = forwards.new_moments(known, history)
-    # Ids of one millisecond come in no order: of one moment, what happened first stands first.
-    row_ids = sorted(new_id() for _ in new)
-    rows = [
-        {"id": row_id, "remote_host_id": remote_id, **values}
-        for row_id, values in zip(row_ids, new, strict=True)
-    ]
-    if rows:
-        await visit.connection.execute(insert(moment), rows)
-    return len(rows)
 
 
 def _tell(visit: Visit, ids: dict[str, str], told: dict[str, list[News]]) -> None:
