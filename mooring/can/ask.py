@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+from contextlib import closing
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,17 @@ from mooring.can import protocol
 from mooring.core.errors import MooringError, why_os
 
 _MAX_ANSWER = 16 << 20
+
+
+class _Connection(HTTPConnection):
+    def __init__(self, path: Path, seconds: float) -> None:
+        super().__init__("mooring", timeout=seconds)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
 
 
 class NotServing(MooringError):
@@ -29,23 +42,17 @@ def ask(path: Path, verb: str, *, seconds: float = 90.0) -> dict[str, Any]:
     """
     attempted = f"asking the driver on {path}"
     try:
-        with socket.socket(socket.AF_UNIX) as connection:
-            connection.settimeout(seconds)
-            connection.connect(str(path))
-            head = f"POST /{verb} HTTP/1.1\r\nHost: mooring\r\nContent-Length: 0\r\n\r\n"
-            connection.sendall(head.encode())
-            received = b""
-            while (part := connection.recv(1 << 16)) and len(received) < _MAX_ANSWER:
-                received += part
+        with closing(_Connection(path, seconds)) as connection:
+            connection.request("POST", f"/{verb}")
+            received = connection.getresponse().read(_MAX_ANSWER)
+        answer = msgspec.json.decode(received, type=dict[str, Any])
     except OSError as error:
         raise NotServing(
             attempted,
             why_os(error),
             "see `systemctl status mooring-can`, or run `mooring can serve`",
         ) from error
-    try:
-        answer = msgspec.json.decode(received.partition(b"\r\n\r\n")[2], type=dict[str, Any])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (HTTPException, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NotServing(attempted, "what answers is no Mooring") from error
     if "Err" in answer:
         raise MooringError(attempted, str(answer["Err"]).removeprefix(protocol.SPEAKER))

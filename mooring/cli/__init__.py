@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 
@@ -16,8 +15,9 @@ def main() -> None:
                 sys.stdout.flush()
     except BrokenPipeError:
         # Who reads has seen enough (``| head``), and the end writes out what still waits.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        from mooring.core.lines import mute
+
+        mute(sys.stdout)
         sys.exit(1)
 
 

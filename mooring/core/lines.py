@@ -17,7 +17,8 @@ import msgspec
 Format = Literal["text", "json"]
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40}
 
-_PAD = 28
+PAD = 28
+"""Characters of an event's name before its fields."""
 
 
 class Lines:
@@ -39,21 +40,33 @@ class Lines:
     def warning(self, event: str, **fields: object) -> None:
         self._write("warning", event, fields)
 
-    def error(self, event: str, **fields: object) -> None:
-        self._write("error", event, fields)
+    def error(self, event: str, *, exc_info: BaseException | None = None, **fields: object) -> None:
+        """``exc_info`` is told with where it was raised."""
+        self._write("error", event, fields, exc_info)
 
-    def _write(self, level: str, event: str, fields: dict[str, object]) -> None:
+    def _write(
+        self,
+        level: str,
+        event: str,
+        fields: dict[str, object],
+        exc_info: BaseException | None = None,
+    ) -> None:
         if LEVELS[level] < self._least:
             return
+        trace = "" if exc_info is None else _trace(exc_info)
         now = time.time()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now))
         stamp += f".{int(now % 1 * 1e6):06d}Z"
         if self._style == "json":
             told = {"event": event, **fields, "level": level, "timestamp": stamp}
+            if trace:
+                told["exception"] = trace
             line = msgspec.json.encode(told, enc_hook=str).decode()
         else:
             shown = " ".join(f"{key}={_shown(value)}" for key, value in sorted(fields.items()))
-            line = f"{stamp} [{level:<9}] {event:<{_PAD}} {shown}".rstrip()
+            line = f"{stamp} [{level:<9}] {event:<{PAD}} {shown}".rstrip()
+            if trace:
+                line += f"\n{trace}"
         with unheard(self._stream):
             self._stream.write(line + "\n")
             self._stream.flush()
@@ -70,11 +83,23 @@ def unheard(stream: TextIO) -> Iterator[None]:
         yield
     except BrokenPipeError:
         with suppress(OSError, ValueError):
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, stream.fileno())
-            os.close(nowhere)
+            mute(stream)
     except (OSError, ValueError):
         return
+
+
+def mute(stream: TextIO) -> None:
+    """Have what is written to a stream, and what still waits in it, go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _trace(error: BaseException) -> str:
+    # Not loaded before the process is there.
+    import traceback
+
+    return "".join(traceback.format_exception(error)).rstrip()
 
 
 def _shown(value: object) -> str:

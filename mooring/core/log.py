@@ -8,7 +8,7 @@ from typing import TextIO, cast
 
 import structlog
 
-from mooring.core.lines import LEVELS, Format, unheard
+from mooring.core.lines import LEVELS, PAD, Format, unheard
 
 
 def set_up(level: str = "info", style: Format = "text") -> None:
@@ -22,7 +22,7 @@ def set_up(level: str = "info", style: Format = "text") -> None:
         renderer = structlog.processors.JSONRenderer()
     else:
         renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(), pad_event_to=28, exception_formatter=_plain
+            colors=sys.stderr.isatty(), pad_event_to=PAD, exception_formatter=_plain
         )
     out = _Unfailing(sys.stderr)
     shared: list[structlog.typing.Processor] = [

@@ -27,10 +27,12 @@ from mooring.core.lines import Lines
 NETWORK, ENDPOINT = "ab" * 32, "cd" * 32
 
 
-def say(answer: Any, request: bytes) -> tuple[int, dict[str, Any]]:
+def say(
+    answer: Any, request: bytes, logged: io.StringIO | None = None
+) -> tuple[int, dict[str, Any]]:
     """What comes back for these bytes on a connection."""
     ours, theirs = socket.socketpair()
-    log = Lines("error", stream=io.StringIO())
+    log = Lines("error", stream=logged or io.StringIO())
     unanswered = Unanswered(Path("/nowhere"), "this boot", log)
     thread = threading.Thread(target=_converse, args=(theirs, answer, unanswered, log))
     thread.start()
@@ -155,13 +157,16 @@ def test_an_error_names_the_thing_and_the_remedy() -> None:
     assert told == {"Err": expected}
 
 
-def test_a_fault_of_ours_is_answered_too() -> None:
-    def answer(_: Call) -> dict[str, Any]:
+def test_a_fault_of_ours_is_answered_too_and_the_log_says_where_it_is() -> None:
+    def broken(_: Call) -> dict[str, Any]:
         raise KeyError("surprise")
 
-    status, told = post("Plugin.Activate", answer=answer)
+    logged = io.StringIO()
+    status, told = say(broken, b"POST /Plugin.Activate HTTP/1.1\r\n\r\n", logged)
     assert status == 500
     assert "KeyError" in told["Err"]
+    assert "see the log of mooring-can" in told["Err"]
+    assert "in broken\n" in logged.getvalue()
 
 
 # --- the process

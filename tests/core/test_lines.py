@@ -48,3 +48,24 @@ def test_a_stream_whose_reader_has_gone_stops_nothing() -> None:
     stream = io.StringIO()
     stream.close()
     Lines(stream=stream).error("an event")
+
+
+def test_an_error_is_told_with_where_it_was_raised(capsys: pytest.CaptureFixture[str]) -> None:
+    try:
+        raise KeyError("surprise")
+    except KeyError as error:
+        before = structlog.get_config()
+        try:
+            log.set_up()
+            structlog.get_logger().error("an event", exc_info=error, device="vcan0")
+        finally:
+            structlog.configure(**before)
+        Lines().error("an event", exc_info=error, device="vcan0")
+        stream = io.StringIO()
+        Lines("info", "json", stream).error("an event", exc_info=error)
+    lines = capsys.readouterr().err.splitlines()
+    theirs, ours = lines[: len(lines) // 2], lines[len(lines) // 2 :]
+    assert STAMP.sub("", theirs[0]) == STAMP.sub("", ours[0])
+    assert theirs[1:] == ours[1:]
+    assert "in test_an_error_is_told_with_where_it_was_raised" in ours[2]
+    assert json.loads(stream.getvalue())["exception"].splitlines() == ours[1:]

@@ -593,7 +593,7 @@ async def test_what_came_and_went_is_remembered_over_a_restart_of_ours(lab: Lab)
     port = lab.publish("web")
     await lab.live()
     lab.engine.stop("web")
-    await lab.listening()
+    await until(lambda: "closed" in [m.what for m in lab.remote.keep.history], "it was let go")
     lab.task.cancel()
     await asyncio.wait([lab.task])
     kept = [(m.what, m.place) for m in Keep(lab.folder / "state").history]

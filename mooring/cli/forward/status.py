@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from rich.markup import escape
 
 from mooring.cli.forward import tables
 from mooring.cli.forward.options import Format, StateDir, state_folder
+from mooring.core.lines import mute
 from mooring.forward import control
 from mooring.forward.explain import when
 from mooring.model.forward import Forward, ForwardState, LinkState, RemoteHost
@@ -96,7 +96,7 @@ def _watch(folder: Path, form: str) -> None:
         return
     except BrokenPipeError:
         # Whoever read it has had enough; nor shall the interpreter try again at its end.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        mute(sys.stdout)
 
 
 def _shown(found: _Found, width: int, *, fold: bool) -> RenderableType:
