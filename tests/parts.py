@@ -118,20 +118,26 @@ _FOR_A_VM = {
 }
 
 PARTS: dict[str, Callable[[], str]] = {
+    "avahi-daemon": _program("avahi-daemon", package="avahi-daemon"),
     "busybox": _program("busybox", package="busybox-static"),
     "chromium": _program(
         "chromium", "chromium-browser", "google-chrome-stable", "google-chrome", package="chromium"
     ),
+    "dnsmasq": _program("dnsmasq", package="dnsmasq-base"),
     "docker": _program("docker", package="docker.io"),
     "dockerd": _dockerd,
     "ip": _program("ip", package="iproute2"),
     "iptables": _program("iptables", package="iptables"),
+    "mosquitto": _program("mosquitto", package="mosquitto"),
     "netns": _netns,
+    "nginx": _program("nginx", package="nginx-light"),
+    "nmap": _program("nmap", package="nmap"),
     "node": _program("node", package="nodejs"),
     "page": _page,
     "postgres": _program("postgres", package="postgresql", folders=("/usr/lib/postgresql/*/bin",)),
     "psql": _program("psql", package="postgresql", folders=("/usr/lib/postgresql/*/bin",)),
     "promtool": _program("promtool", package="prometheus"),
+    "redis-server": _program("redis-server", package="redis-server"),
     "root": _root,
     "ssh": _program("ssh", package="openssh-client"),
     "sshd": _program("sshd", package="openssh-server"),
