@@ -20,7 +20,7 @@ from mooring.can.unanswered import Unanswered
 from mooring.core.backoff import Backoff
 from mooring.core.errors import MooringError
 from mooring.core.lines import Lines
-from mooring.core.places import make_folder, only_one
+from mooring.core.places import STATE_DIR, make_folder, only_one
 
 SOCKET = Path("/run/docker/plugins/mooring-can.sock")
 STATE = Path("/var/lib/mooring/can")
@@ -48,7 +48,7 @@ def run(config: Config, log: Lines) -> None:
     Raises:
         MooringError: what is wrong with the folder or the socket.
     """
-    with only_one(make_folder(config.state), LOCK):
+    with only_one(make_folder(config.state, STATE_DIR), LOCK, STATE_DIR):
         driver = Driver(
             read_journal(config.state, log),
             Kernel,
@@ -71,7 +71,7 @@ def run(config: Config, log: Lines) -> None:
 
 def mend_alone(state: Path, log: Lines) -> Mapping[str, Any]:
     """What ``Mooring.Repair`` answers, done by this process where no driver serves."""
-    with only_one(make_folder(state), LOCK):
+    with only_one(make_folder(state, STATE_DIR), LOCK, STATE_DIR):
         driver = Driver(read_journal(state, log), Kernel, log)
         return driver.answer(Call("Repair"))
 

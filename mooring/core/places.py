@@ -11,6 +11,9 @@ from pathlib import Path
 
 from mooring.core.errors import MooringError, UsageError, why_os
 
+DATA_DIR, STATE_DIR = "--data-dir", "--state-dir"
+"""The options by which folders are chosen."""
+
 
 def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
     """``$XDG_DATA_HOME/mooring``, else ``~/.local/share/mooring`` (XDG base directories 0.8)."""
@@ -25,10 +28,13 @@ def default_data_dir(environ: Mapping[str, str] = os.environ) -> Path:
         ) from None
 
 
-def make_folder(folder: Path) -> Path:
-    """The folder, made if it was not there (for its owner only), and known to be writable."""
-    attempted = f"using the data folder {folder}"
-    remedy = "choose another with --data-dir, or make it yours with chown"
+def make_folder(folder: Path, option: str = DATA_DIR) -> Path:
+    """The folder, made if it was not there (for its owner only), and known to be writable.
+
+    ``option`` is the one by which it is chosen.
+    """
+    attempted = f"using the {_kind(option)} folder {folder}"
+    remedy = f"choose another with {option}, or make it yours with chown"
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         probe = folder / f".writable-{os.getpid()}"
@@ -42,7 +48,7 @@ def make_folder(folder: Path) -> Path:
 
 
 @contextlib.contextmanager
-def only_one(folder: Path, what: str) -> Iterator[None]:
+def only_one(folder: Path, what: str, option: str = DATA_DIR) -> Iterator[None]:
     """Hold the folder for this process; a second one is told who has it.
 
     The lock is the kernel's and goes with the process, however that ends.
@@ -55,15 +61,19 @@ def only_one(folder: Path, what: str) -> Iterator[None]:
         except BlockingIOError:
             holder = os.read(descriptor, 20).decode("ascii", "replace").strip() or "unknown"
             raise MooringError(
-                f"starting the {what} on the data folder {folder}",
+                f"starting the {what} on the {_kind(option)} folder {folder}",
                 f"another one (process {holder}) is using it",
-                "end that one first, or give this one its own --data-dir",
+                f"end that one first, or give this one its own {option}",
             ) from None
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(descriptor)
+
+
+def _kind(option: str) -> str:
+    return option.removeprefix("--").removesuffix("-dir")
 
 
 def open_to_others(file: Path) -> bool:

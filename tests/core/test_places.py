@@ -98,3 +98,10 @@ def test_the_lock_is_let_go_at_the_end(tmp_path):
     for _ in range(2):
         with only_one(tmp_path, "agent"):
             pass
+
+
+def test_a_folder_of_another_option_names_that_option(tmp_path: Path) -> None:
+    (tmp_path / "a file").touch()
+    with pytest.raises(MooringError, match=r"using the state folder") as caught:
+        make_folder(tmp_path / "a file" / "below", "--state-dir")
+    assert "--state-dir" in caught.value.remedy

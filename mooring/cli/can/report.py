@@ -44,7 +44,7 @@ def report(asked: argparse.Namespace) -> int:
     from mooring.core import log
     from mooring.core.errors import UsageError
     from mooring.core.outbox import Outbox
-    from mooring.core.places import make_folder, only_one
+    from mooring.core.places import STATE_DIR, make_folder, only_one
     from mooring.core.url import server_url
 
     log.set_up(asked.log_level, asked.log_format)
@@ -54,9 +54,9 @@ def report(asked: argparse.Namespace) -> int:
         )
     server = server_url(asked.server)
     key = key_of(server, os.environ.get("MOORING_KEY"), asked.key_file)
-    folder = make_folder(asked.state_dir / "outbox")
+    folder = make_folder(asked.state_dir / "outbox", STATE_DIR)
     os.nice(NICENESS)
-    with only_one(folder, LOCK):
+    with only_one(folder, LOCK, STATE_DIR):
         outbox = Outbox(folder)
         settle()
         run_until_signal(

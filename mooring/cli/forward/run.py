@@ -20,7 +20,7 @@ from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
 from mooring.core.errors import MooringError
 from mooring.core.outbox import Outbox
-from mooring.core.places import make_folder, only_one
+from mooring.core.places import STATE_DIR, make_folder, only_one
 from mooring.forward import control
 from mooring.forward.config import File, Host
 from mooring.forward.doctor import not_here
@@ -64,7 +64,7 @@ def run(
     environment (MOORING_KEY) or a file than as an argument: other users can see those.
     """
     chosen = wanted(hosts, options)
-    folder = make_state_folder(state_folder(state_dir))
+    folder = make_folder(state_folder(state_dir), STATE_DIR)
     with contextlib.ExitStack() as stack:
         if log_file:
             file = stack.enter_context(BoundedLog(log_file.expanduser().absolute()))
@@ -97,17 +97,8 @@ async def _report(site: Site, outbox: Outbox, server: str, key: str) -> None:
         await keep_and_report(site, reporter)
 
 
-def make_state_folder(folder: Path) -> Path:
-    """The state folder, made if it was not there. Raises ``MooringError``."""
-    try:
-        return make_folder(folder)
-    except MooringError as error:
-        remedy = "choose another with --state-dir, or make it yours with chown"
-        raise MooringError(f"using the state folder {folder}", error.why, remedy) from error
-
-
 @contextlib.contextmanager
-def alone(folder: Path, option: str = "--state-dir") -> Iterator[None]:
+def alone(folder: Path, option: str = STATE_DIR) -> Iterator[None]:
     """Hold the state folder; a second instance is told who has it and how to look at that one.
 
     ``option`` is the one by which the folder is chosen.
