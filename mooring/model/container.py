@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from mooring.model.net import IpAddress, Subnet
+from mooring.model.service import Service
 
 
 class EngineKind(StrEnum):
@@ -69,6 +70,8 @@ class Container:
     labels: tuple[tuple[str, str], ...] = ()
     compose_project: str | None = None
     compose_service: str | None = None
+    services: tuple[Service, ...] = ()
+    """What runs in it, by its image and labels; the surest first."""
 
 
 @dataclass(frozen=True, slots=True)

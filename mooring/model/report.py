@@ -9,6 +9,7 @@ from mooring.model.can import CanWiring
 from mooring.model.container import Engine
 from mooring.model.forward import Forwards
 from mooring.model.machine import Machine
+from mooring.model.scan import Scan
 
 VERSION = 1
 """The version of the wire format that this code writes, and the newest that it reads."""
@@ -35,7 +36,7 @@ class Engines:
     engines: tuple[Engine, ...]
 
 
-Body: TypeAlias = Machine | Engines | Forwards | CanWiring
+Body: TypeAlias = Machine | Engines | Forwards | CanWiring | Scan
 """What a report says: all that is known of its subject."""
 
 
@@ -44,7 +45,7 @@ class SetAside:
     """One item of a report that could not be stored, and why; it costs nothing else."""
 
     kind: str
-    """interface, address, subnet, route, neighbour, container, network, forward, bus, …"""
+    """interface, address, subnet, route, neighbour, container, network, forward, bus, port, …"""
     item: str
     """The item as it came, shortened."""
     reason: str
@@ -59,7 +60,7 @@ class Report:
     """
 
     subject: str
-    """``machine``, ``containers``, ``forwards`` or ``can``."""
+    """``machine``, ``containers``, ``forwards``, ``can`` or ``scan:`` and a block's CIDR."""
     outbox: str
     number: int
     taken_at: float

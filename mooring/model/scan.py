@@ -14,6 +14,9 @@ BLOCK_PREFIX = 24
 MAX_HOSTS = 1024
 """Hosts that a block may hold: as many IPv6 neighbours are told of one subnet."""
 
+MAX_PORTS = 1024
+"""Open ports that are told of one host: one with more answers on whatever port it is asked."""
+
 
 class Sign(StrEnum):
     """By what a host is known to be there."""

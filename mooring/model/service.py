@@ -5,6 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
+MAX_SEEN = 200
+"""Characters that are kept of what was seen."""
+MAX_EVIDENCE = 20
+"""Of one service."""
+MAX_SERVICES = 20
+"""Of one port, host or container."""
+
 
 class Protocol(StrEnum):
     TCP = "tcp"
@@ -71,3 +78,8 @@ class OpenPort:
     tls: bool = False
     says: str = ""
     """What it showed of itself, for a person to read, at most 200 characters."""
+
+    @property
+    def place(self) -> str:
+        """``443/tcp``"""
+        return f"{self.number}/{self.protocol}"

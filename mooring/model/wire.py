@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta, Raw
 
-from mooring.model import wire_can, wire_forward
+from mooring.model import wire_can, wire_forward, wire_scan
 from mooring.model import wire_shapes as on_wire
 from mooring.model.can import CanWiring
 from mooring.model.container import (
@@ -27,13 +27,13 @@ from mooring.model.net import (
     Address,
     Interface,
     IpAddress,
-    IpNetwork,
     Neighbour,
     Route,
     Subnet,
 )
 from mooring.model.report import VERSION, Body, Engines, Report, RunMark, SetAside
-from mooring.model.wire_reader import SHOWN, Reader, Unfit, cut, keepable, moment, read
+from mooring.model.scan import Scan
+from mooring.model.wire_reader import Reader, Unfit, cidr, cut, ip_address, keepable, moment, read
 
 MAX_ENGINES = 20
 
@@ -47,6 +47,7 @@ _KINDS: dict[type[Body], str] = {
     Engines: "containers",
     Forwards: "forwards",
     CanWiring: "can",
+    Scan: "scan",
 }
 """What the body of a report is called in it."""
 
@@ -118,6 +119,8 @@ def decode(data: bytes) -> Report:
             body = reader.engines(read(head.containers, on_wire.Engines))
         elif "forwards" in bodies:
             body = wire_forward.forwards(reader, read(head.forwards, on_wire.Forwards))
+        elif "scan" in bodies:
+            body = wire_scan.scan(reader, head.scan)
         else:
             body = wire_can.wiring(reader, head.can)
     except (msgspec.ValidationError, Unfit) as error:
@@ -204,6 +207,7 @@ class _Reader(Reader):
             labels=tuple(c.labels),
             compose_project=c.compose_project,
             compose_service=c.compose_service,
+            services=wire_scan.services(self, c.services, f"in {c.name}: "),
         )
 
     def _network(self, raw: Raw) -> EngineNetwork:
@@ -237,30 +241,13 @@ def _os(raw: Raw) -> OperatingSystem:
     return OperatingSystem(o.name, o.kernel, o.architecture)
 
 
-def _ip(text: str) -> IpAddress:
-    address = ipaddress.ip_address(text)
-    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
-        raise ValueError(f"{text[:SHOWN]!r} has a zone, which means nothing elsewhere")
-    return address
-
-
 def _maybe_ip(text: str | None) -> IpAddress | None:
-    return None if text is None else _ip(text)
-
-
-def _cidr(text: str) -> IpNetwork:
-    """A CIDR without host bits; the errors of ``ipaddress`` say which of the two is wrong."""
-    if len(text) > 50:
-        raise ValueError(f"{text[:50]!r}… is too long for a CIDR")
-    network = ipaddress.ip_network(text, strict=True)
-    if isinstance(network, ipaddress.IPv6Network) and network.network_address.scope_id is not None:
-        raise ValueError(f"{text!r} has a zone, which means nothing elsewhere")
-    return network
+    return None if text is None else ip_address(text)
 
 
 def _address(raw: Raw) -> Address:
     a = read(raw, on_wire.Address)
-    ip, peer = _ip(a.ip), _maybe_ip(a.peer)
+    ip, peer = ip_address(a.ip), _maybe_ip(a.peer)
     if not 0 <= a.prefix <= ip.max_prefixlen:
         raise ValueError(f"expected a prefix from 0 to {ip.max_prefixlen} for {ip}, got {a.prefix}")
     if peer is not None and peer.version != ip.version:
@@ -270,20 +257,20 @@ def _address(raw: Raw) -> Address:
 
 def _subnet(raw: Raw) -> Subnet:
     s = read(raw, on_wire.Subnet)
-    return Subnet(_cidr(s.cidr), s.kind, s.interface, s.name, _maybe_ip(s.gateway))
+    return Subnet(cidr(s.cidr), s.kind, s.interface, s.name, _maybe_ip(s.gateway))
 
 
 def _route(raw: Raw) -> Route:
     r = read(raw, on_wire.Route)
     if r.family not in (4, 6):
         raise ValueError(f"expected family 4 or 6, got {r.family}")
-    destination = None if r.destination is None else _cidr(r.destination)
+    destination = None if r.destination is None else cidr(r.destination)
     return Route(r.family, destination, _maybe_ip(r.gateway), r.interface, r.metric)
 
 
 def _neighbour(raw: Raw) -> Neighbour:
     n = read(raw, on_wire.Neighbour)
-    return Neighbour(_ip(n.ip), n.interface, n.state, n.mac, n.router)
+    return Neighbour(ip_address(n.ip), n.interface, n.state, n.mac, n.router)
 
 
 def _capability(raw: Raw) -> Capability:

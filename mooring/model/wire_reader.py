@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Callable
 from operator import attrgetter
 from typing import TypeVar
@@ -9,6 +10,7 @@ from typing import TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from mooring.model.net import IpAddress, IpNetwork
 from mooring.model.report import SetAside
 from mooring.model.wire_shapes import LAST_MOMENT, Whole, Word
 
@@ -66,10 +68,13 @@ class Reader:
         shown = text if len(text) <= SHOWN else text[:SHOWN] + "…"
         self._aside.append(SetAside(kind, shown, cut(str(reason), MAX_REASON)))
 
-    def first(self, kind: str, raws: list[Raw], most: int = MAX_ITEMS) -> list[Raw]:
+    def first(
+        self, kind: str, raws: list[Raw], most: int = MAX_ITEMS, where: str = ""
+    ) -> list[Raw]:
         """The first ``most`` items; the others are set aside as one."""
         if len(raws) > most:
-            self.put_aside(kind, f"{len(raws) - most} more".encode(), "too many to be read")
+            more = f"{len(raws) - most} more".encode()
+            self.put_aside(kind, more, f"{where}too many to be read")
         return raws[:most]
 
     def last(self, kind: str, raws: list[Raw], most: int) -> list[Raw]:
@@ -120,6 +125,23 @@ class Reader:
             return noun
 
         return self.each(kind, raws, once, where)
+
+
+def ip_address(text: str) -> IpAddress:
+    address = ipaddress.ip_address(text)
+    if isinstance(address, ipaddress.IPv6Address) and address.scope_id is not None:
+        raise ValueError(f"{text[:SHOWN]!r} has a zone, which means nothing elsewhere")
+    return address
+
+
+def cidr(text: str) -> IpNetwork:
+    """A CIDR without host bits; the errors of ``ipaddress`` say which of the two is wrong."""
+    if len(text) > 50:
+        raise ValueError(f"{text[:50]!r}… is too long for a CIDR")
+    network = ipaddress.ip_network(text, strict=True)
+    if isinstance(network, ipaddress.IPv6Network) and network.network_address.scope_id is not None:
+        raise ValueError(f"{text!r} has a zone, which means nothing elsewhere")
+    return network
 
 
 def keepable(*texts: str) -> None:

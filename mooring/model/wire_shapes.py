@@ -10,6 +10,9 @@ from mooring.model.can import Recovered, Weight
 from mooring.model.container import EngineKind, EngineState
 from mooring.model.forward import ForwardState, LinkState, Pattern
 from mooring.model.net import InterfaceKind, InterfaceState, NeighbourState, SubnetKind
+from mooring.model.scan import Depth, Sign
+from mooring.model.service import Means
+from mooring.model.service import Protocol as Transport
 
 Word = Annotated[str, Meta(max_length=64)]
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
@@ -61,6 +64,7 @@ class Report(Struct):
     containers: Raw = Raw()
     forwards: Raw = Raw()
     can: Raw = Raw()
+    scan: Raw = Raw()
 
 
 class Machine(Struct):
@@ -171,6 +175,7 @@ class Container(Struct):
     labels: Annotated[list[tuple[Line, Text]], Meta(max_length=1000)] = []
     compose_project: Line | None = None
     compose_service: Line | None = None
+    services: Items = []
 
 
 class EngineNetwork(Struct):
@@ -179,6 +184,55 @@ class EngineNetwork(Struct):
     driver: Line
     subnets: Items = []
     bridge: Name | None = None
+
+
+class Scan(Struct):
+    block: str
+    subnet: str
+    hosts: Items
+    whole: bool
+    looked_at: Items = []
+
+
+class ScannedHost(Struct):
+    ip: str
+    signs: Annotated[list[Sign], Meta(max_length=100)]
+    mac: Mac | None = None
+    vendor: str = ""
+    names: list[str] = []
+    round_trip_ms: Span | None = None
+    depth: Depth = Depth.NONE
+    ports: Items = []
+    services: Items = []
+
+
+OnePort = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class OpenPort(Struct):
+    protocol: Transport
+    number: OnePort
+    services: Items = []
+    tls: bool = False
+    says: str = ""
+
+
+Sure = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Service(Struct):
+    name: Annotated[str, Meta(min_length=1, max_length=64)]
+    title: str
+    category: Word
+    version: str = ""
+    confidence: Sure = 0.0
+    evidence: Items = []
+
+
+class Evidence(Struct):
+    means: Means
+    seen: str
+    confidence: Sure
 
 
 class Forwards(Struct):

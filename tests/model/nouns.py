@@ -56,6 +56,8 @@ from mooring.model.net import (
     network_of,
 )
 from mooring.model.report import Engines, Report, RunMark, SetAside
+from mooring.model.scan import BLOCK_PREFIX, Depth, Scan, ScannedHost, Sign
+from mooring.model.service import Evidence, Means, OpenPort, Protocol, Service
 
 
 def texts(most: int, least: int = 0) -> st.SearchStrategy[str]:
@@ -138,6 +140,19 @@ machines = st.builds(
     capabilities=st.lists(capabilities, max_size=3, unique_by=lambda c: c.name).map(tuple),
 )
 
+sure = st.floats(0, 1)
+evidence = st.builds(Evidence, st.sampled_from(Means), seen=texts(200), confidence=sure)
+services = st.builds(
+    Service,
+    name=texts(64, 1),
+    title=texts(200),
+    category=texts(64),
+    version=texts(200),
+    confidence=sure,
+    evidence=st.lists(evidence, max_size=3).map(tuple),
+)
+service_lists = st.lists(services, max_size=2, unique_by=lambda s: s.name).map(tuple)
+
 ports = st.integers(0, 65535)
 published_ports = st.builds(
     PublishedPort,
@@ -163,6 +178,7 @@ containers = st.builds(
     labels=st.lists(st.tuples(texts(500), texts(2000)), max_size=3).map(tuple),
     compose_project=st.none() | texts(500),
     compose_service=st.none() | texts(500),
+    services=service_lists,
 )
 engine_networks = st.builds(
     EngineNetwork,
@@ -310,6 +326,45 @@ wirings = st.builds(
     recoveries=st.lists(recoveries, max_size=3).map(tuple),
 )
 
+one_port = st.integers(1, 65535)
+open_ports = st.builds(
+    OpenPort,
+    protocol=st.sampled_from(Protocol),
+    number=one_port,
+    services=service_lists,
+    tls=st.booleans(),
+    says=texts(200),
+)
+
+
+@st.composite
+def scans(draw: st.DrawFn) -> Scan:
+    ip = draw(ips)
+    least = BLOCK_PREFIX if ip.version == 4 else 0
+    block = network_of(ip, draw(st.integers(least, ip.max_prefixlen)))
+    size = min(block.num_addresses, 10**6)
+    hosts = st.builds(
+        ScannedHost,
+        ip=st.integers(0, size - 1).map(lambda n: block[n]),
+        signs=st.lists(st.sampled_from(Sign), unique=True).map(tuple),
+        mac=st.none() | macs,
+        vendor=texts(200),
+        names=st.lists(texts(253, 1), max_size=3, unique=True).map(tuple),
+        round_trip_ms=st.none() | spans,
+        depth=st.sampled_from(Depth),
+        ports=st.lists(open_ports, max_size=3, unique_by=lambda p: p.place).map(tuple),
+        services=service_lists,
+    )
+    ranges = st.tuples(one_port, one_port).map(lambda pair: (min(pair), max(pair)))
+    return Scan(
+        block=block,
+        subnet=draw(networks()),
+        hosts=tuple(draw(st.lists(hosts, max_size=4, unique_by=lambda h: h.ip))),
+        whole=draw(st.booleans()),
+        looked_at=tuple(draw(st.lists(ranges, max_size=3))),
+    )
+
+
 run_marks = st.builds(
     RunMark,
     id=st.uuids().map(str),
@@ -324,7 +379,7 @@ reports = st.builds(
     outbox=texts(64, 1),
     number=st.integers(1, 2**53),
     taken_at=moments,
-    body=machines | engine_lists | forward_lists | wirings,
+    body=machines | engine_lists | forward_lists | wirings | scans(),
     runs=st.lists(run_marks, max_size=3).map(tuple),
     set_aside=st.lists(set_asides, max_size=3).map(tuple),
 )

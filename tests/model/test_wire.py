@@ -422,7 +422,7 @@ def test_a_report_needs_exactly_one_body() -> None:
     both = written(containers={"engines": []})
     for report in (none, both):
         assert refused(json.dumps(report).encode()) == (
-            "the report needs one body: one of machine, containers, forwards, can"
+            "the report needs one body: one of machine, containers, forwards, can, scan"
         )
 
 
