@@ -11,13 +11,13 @@ from cyclopts import Parameter
 from mooring.cli.options import DataDir, Every, Key, KeyFile, LogFormat, LogLevel, key_of
 from mooring.cli.running import run_until_signal, settle
 from mooring.core import log as logging
+from mooring.core.identity import hostname
 from mooring.core.outbox import Outbox
 from mooring.core.places import default_data_dir, make_folder, only_one
 from mooring.core.reporting import Reporter
 from mooring.core.tasks import Tasks
 from mooring.core.uplink import Uplink
 from mooring.core.url import server_url
-from mooring.discovery.identity import hostname
 from mooring.discovery.run import Agent, Options
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ from rich.table import Table
 
 from mooring.cli.options import Format, LogLevel
 from mooring.core import log as logging
+from mooring.core.identity import machine_identity
 from mooring.discovery import containers, local
-from mooring.discovery.identity import machine_identity
 from mooring.model import wire
 from mooring.model.container import Engine, EngineState
 from mooring.model.machine import Machine

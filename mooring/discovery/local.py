@@ -17,10 +17,10 @@ import structlog
 
 from mooring.core import netlink
 from mooring.core.errors import MooringError, why_os
+from mooring.core.identity import hostname, operating_system
 from mooring.core.netlink import Dump, Netlink, NetlinkError
 from mooring.core.nlmsg import Malformed
 from mooring.discovery import portable, rtnetlink
-from mooring.discovery.identity import hostname, operating_system
 from mooring.discovery.subnets import Site
 from mooring.model.machine import Capability, Machine
 from mooring.model.net import Interface, Neighbour, Route
@@ -60,7 +60,7 @@ class Seen(NamedTuple):
 def look(identity: str) -> Machine:
     """All of this machine but Docker, in the network namespace of the calling thread.
 
-    ``identity`` is what ``discovery.identity`` found or the agent keeps. Routes or neighbours
+    ``identity`` is what ``core.identity`` found or the agent keeps. Routes or neighbours
     that cannot be listed become a capability that says why, and cost nothing else.
 
     Raises:

@@ -16,12 +16,12 @@ import structlog
 from structlog.contextvars import bound_contextvars
 
 from mooring.core.errors import MooringError
+from mooring.core.identity import machine_identity
 from mooring.core.ids import new_id
 from mooring.core.reporting import MAX_REASON, Reporter
 from mooring.core.tasks import Tasks
 from mooring.core.uplink import Progress
 from mooring.discovery import containers, local
-from mooring.discovery.identity import machine_identity
 from mooring.model.machine import Machine
 from mooring.model.report import Engines, RunMark, SetAside
 

@@ -71,9 +71,9 @@ async def _report(
     import asyncio
 
     from mooring.can.reporting import Reports, report_until
+    from mooring.core.identity import hostname
     from mooring.core.reporting import Reporter
     from mooring.core.uplink import Uplink
-    from mooring.discovery.identity import hostname
 
     over = asyncio.Event()
     if until_eof:

@@ -85,9 +85,9 @@ def run(
 async def _report(site: Site, outbox: Outbox, server: str, key: str) -> None:
     """Forward and report, until cancelled."""
     # The HTTP client takes a moment to load, and most run without a server.
+    from mooring.core.identity import hostname
     from mooring.core.reporting import Reporter
     from mooring.core.uplink import Uplink
-    from mooring.discovery.identity import hostname
     from mooring.forward.reporting import keep_and_report
 
     async with (

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mooring.discovery import identity
-from mooring.discovery.identity import APPLICATION, derived, machine_identity, parsed_id
+from mooring.core import identity
+from mooring.core.identity import APPLICATION, derived, machine_identity, parsed_id
 
 ID = "3d1219c7c4c5404aaa1f6d2a48adfda5"
 OTHER = "0123456789abcdef0123456789abcde0"
