@@ -1,10 +1,12 @@
 """The tables. Times are seconds since the epoch (UTC); ids are UUIDs of version 7 in text.
 
-What is observed has its ``source`` (machine, containers), ``first_seen``, ``last_seen``, and
+What is observed has its ``source`` (machine, containers, scan), ``first_seen``, ``last_seen``, and
 ``gone_at`` once a snapshot no longer holds it.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from sqlalchemy import (
     JSON,
@@ -59,6 +61,16 @@ def _gone() -> Column[float]:
     return Column("gone_at", Double, index=True)
 
 
+def _services() -> tuple[Column[Any], ...]:
+    """Services with their evidence, the surest first; and what that one is, to ask for."""
+    return (
+        Column("services", JSON, nullable=False, server_default="[]"),
+        Column("service", String(100), nullable=False, server_default="", index=True),
+        Column("service_title", String(200), nullable=False, server_default=""),
+        Column("service_category", String(64), nullable=False, server_default=""),
+    )
+
+
 network = Table(
     "network",
     metadata,
@@ -81,6 +93,15 @@ host = Table(
     Column("os", String(500), nullable=False),
     Column("kernel", String(500), nullable=False),
     Column("architecture", String(64), nullable=False),
+    # What the link shows of it: the hardware address, and who made that interface.
+    Column("mac", String(64), index=True),
+    Column("vendor", String(200), nullable=False, server_default=""),
+    Column("round_trip_ms", Double),
+    # Those of the host and of no port of it.
+    *_services(),
+    # How far a scan ever looked at its ports, and when last.
+    Column("depth", String(16), nullable=False, server_default="none"),
+    Column("ports_at", Double),
     *_seen(),
 )
 
@@ -185,9 +206,29 @@ container = Table(
     Column("attachments", JSON, nullable=False),
     Column("labels", JSON, nullable=False),
     Column("created_at", Double),
+    *_services(),
     *_seen(),
     _gone(),
     UniqueConstraint("host_id", "engine", "container_id"),
+)
+
+port = Table(
+    "port",
+    metadata,
+    _id(),
+    _of("host"),
+    # At which of the host's addresses it is open.
+    Column("ip", String(64), nullable=False),
+    Column("protocol", String(16), nullable=False),
+    Column("number", Integer, nullable=False, index=True),
+    Column("tls", Boolean, nullable=False),
+    Column("says", String(500), nullable=False),
+    *_services(),
+    Column("version", String(200), nullable=False),
+    Column("confidence", Double, nullable=False),
+    *_seen(),
+    _gone(),
+    UniqueConstraint("host_id", "ip", "protocol", "number"),
 )
 
 set_aside = Table(
@@ -217,6 +258,8 @@ agent = Table(
     Column("capabilities", JSON, nullable=False),
     Column("engines", JSON, nullable=False),
     Column("duties", JSON, nullable=False),
+    # The networks that it may scan, as far as it said so.
+    Column("allowed", JSON(none_as_null=True)),
     # Set when it polls and unset when it leaves or falls silent.
     Column("online", Boolean, nullable=False),
     *_seen()[1:],
@@ -371,16 +414,54 @@ run = Table(
     _id(),
     _of("network", index=True),
     _of("agent", index=True),
+    Column("kind", String(16), nullable=False, server_default="look"),
+    # What a scan shall do: targets and depth; null for a look.
+    Column("order", JSON(none_as_null=True)),
+    _of("schedule", null=True, index=True),
     Column("trigger", String(64), nullable=False),
     Column("state", String(16), nullable=False, index=True),
     Column("phase", String(50)),
     Column("done", BigInteger, nullable=False),
     Column("total", BigInteger),
+    # What the agent expects to need from here.
+    Column("remaining_s", Double),
     Column("reason", String(1000)),
     Column("requested_at", Double, nullable=False, index=True),
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("summary", JSON, nullable=False),
+)
+
+run_line = Table(
+    "run_line",
+    metadata,
+    _id(),
+    _of("run"),
+    Column("at", Double, nullable=False),
+    Column("event", String(64), nullable=False),
+    Column("level", String(16), nullable=False),
+    Column("text", String(1000), nullable=False),
+    Index(None, "run_id", "at"),
+)
+
+schedule = Table(
+    "schedule",
+    metadata,
+    _id(),
+    _of("network", index=True),
+    _of("agent", index=True),
+    Column("name", String(100), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("order", JSON(none_as_null=True)),
+    # Five fields, and the time zone that they are read in.
+    Column("cron", String(200), nullable=False),
+    Column("zone", String(64), nullable=False),
+    Column("enabled", Boolean, nullable=False),
+    # Null while it is not enabled.
+    Column("next_at", Double, index=True),
+    # Why it did not begin a run when it was last due; "" if it did.
+    Column("skipped", String(1000), nullable=False),
+    Column("created_at", Double, nullable=False),
 )
 
 event = Table(
