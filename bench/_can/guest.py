@@ -62,10 +62,6 @@ class StandIn(Kernel):
             self._links = own
         return self._links
 
-    def _link(self, index: int) -> Link | None:
-        found = super()._link(index)
-        return replace(found, can=True) if found else None
-
     def rules(self) -> list[FoundRule]:
         return rtcan.rules(self.kept)
 

@@ -31,9 +31,10 @@ from mooring.core.netlink import (
 from mooring.core.nlmsg import Request, Verdict
 from mooring.model.can import FoundRule, Link, Rule, Settings
 
-_INDEXES = range(1 << 20, 1 << 24)
+_INDEXES = range(1 << 20, 1 << 24, 2)
 """From which we choose a link's index: far above what the kernel counts up to. With an index that
-is known beforehand, making a link and marking it as ours is one call, which no crash divides."""
+is known beforehand, making a link and marking it as ours is one call, which no crash divides, and
+what was made is known without asking for it. A pair's other end has the next one."""
 _TRIES = 3
 _SIOCGIFFLAGS = 0x8913
 _MODULES = Path("/sys/module")
@@ -107,15 +108,6 @@ class Kernel:
             self._links = {one.index: one for one in map(rtcan.link, told)}
         return self._links
 
-    def _link(self, index: int) -> Link | None:
-        """One link as it is now."""
-        doing = "looking at a link"
-        try:
-            told = self._netlink.request(RTM_GETLINK, 0, rtcan.ask_link(index), doing=doing)
-        except NetlinkError:
-            return None
-        return rtcan.link(told[0].payload) if told else None
-
     def rules(self) -> list[FoundRule]:
         """All rules of can-gw; none where it is not loaded."""
         if not gateway_loaded():
@@ -134,19 +126,25 @@ class Kernel:
     def add_bus(self, name: str, alias: str) -> int:
         """A virtual CAN interface, up and marked as ours; its index."""
         kind = self._kinds.bus
-        return self._add(name, alias, lambda index: rtcan.new_link(index, name, kind))
+        index = self._add(name, alias, lambda index: rtcan.new_link(index, name, kind))
+        self._made(Link(index, name, kind, can=True, up=True, alias=alias))
+        return index
 
     def add_pair(self, name: str, other: str, alias: str) -> int:
         """A pair of which the end ``name`` is up and marked as ours; that one's index."""
         kind = self._kinds.pair
-        return self._add(name, alias, lambda index: rtcan.new_pair(index, name, other, kind))
+        index = self._add(name, alias, lambda index: rtcan.new_pair(index, name, other, kind))
+        self._made(Link(index, name, kind, can=True, up=True, alias=alias, other=index + 1))
+        self._made(Link(index + 1, other, kind, can=True, up=False, other=index))
+        return index
 
     def _add(self, name: str, alias: str, request: Callable[[int], Request]) -> int:
+        """Make, mark and set up what is asked for with an index of our choice."""
         doing = f"making the interface {name}"
-        taken = self.links()
+        before = self.links()
         for _ in range(_TRIES):
             index = random.choice(_INDEXES)  # noqa: S311
-            if index in taken:
+            if index in before or index + 1 in before:
                 continue
             made, marked = self._batch([request(index), rtcan.mark(index, alias)], doing)
             if made.errno == errno.EBUSY:
@@ -158,15 +156,14 @@ class Kernel:
                 with suppress(MooringError):
                     self.delete(index, name)
                 raise _explained(f"marking the interface {name}", marked.errno, marked.sentence)
-            self._links = {**taken, **self._made(index)}
+            # Nothing else has changed by it.
+            self._links = dict(before)
             return index
         raise KernelError(doing, errno.EBUSY)
 
-    def _made(self, index: int) -> dict[int, Link]:
-        """A new link, and its other end."""
-        link = self._link(index)
-        other = self._link(link.other) if link and link.other and not link.away else None
-        return {one.index: one for one in (link, other) if one}
+    def _made(self, link: Link) -> None:
+        if self._links is not None:
+            self._links[link.index] = link
 
     def set_up(self, link: Link) -> None:
         self._do(rtcan.set_up(link.index), f"setting {link.name} up")

@@ -47,11 +47,6 @@ ASK_RULES = _RTCANMSG.pack(AF_CAN, 0, 0)
 # --- links ----------------------------------------------------------------------------------------
 
 
-def ask_link(index: int) -> bytes:
-    """For RTM_GETLINK, of one."""
-    return _link(index) + nlmsg.u32(_IFLA_EXT_MASK, _RTEXT_FILTER_SKIP_STATS)
-
-
 def new_link(index: int, name: str, kind: str) -> Request:
     """A link of a kind that needs no data, with an index that nothing has yet."""
     info = nlmsg.nested(_IFLA_LINKINFO, nlmsg.text(_IFLA_INFO_KIND, kind))
@@ -59,8 +54,8 @@ def new_link(index: int, name: str, kind: str) -> Request:
 
 
 def new_pair(index: int, name: str, other: str, kind: str) -> Request:
-    """A pair: ``name`` with the index, and ``other``, whose index the kernel chooses."""
-    peer = nlmsg.nested(_PEER, _link(0) + nlmsg.text(_IFLA_IFNAME, other))
+    """A pair: ``name`` with the index, and ``other`` with the next."""
+    peer = nlmsg.nested(_PEER, _link(index + 1) + nlmsg.text(_IFLA_IFNAME, other))
     info = nlmsg.nested(
         _IFLA_LINKINFO, nlmsg.text(_IFLA_INFO_KIND, kind), nlmsg.nested(_IFLA_INFO_DATA, peer)
     )

@@ -8,6 +8,7 @@ What the bytes mean is for the caller to say; ``nlmsg`` packs and unpacks them.
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import socket
 import time
@@ -90,7 +91,8 @@ class Netlink:
         self._protocol = protocol
         self._timeout = timeout
         self._sequence = int(time.time()) & 0x7FFFFFFF
-        self._buffer = bytearray(_RECEIVE_BUFFER)
+        # Of its pages those that are written to cost something, and no others.
+        self._buffer = mmap.mmap(-1, _RECEIVE_BUFFER)
         self._open()
 
     def __enter__(self) -> Self:

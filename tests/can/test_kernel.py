@@ -6,12 +6,13 @@ import errno
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 
 from mooring.can import kernel as kernel_module
 from mooring.can.kernel import Kernel, KernelError, Kinds, by_name
-from mooring.model.can import Rule, Settings
+from mooring.model.can import Link, Rule, Settings
 from tests.lab.netns import Namespace, namespace
 from tests.parts import need
 
@@ -26,17 +27,26 @@ def ns() -> Iterator[Namespace]:
         yield made
 
 
+def seen() -> dict[int, Link]:
+    """What another connection sees."""
+    with Kernel(STAND_INS) as kernel:
+        return kernel.links()
+
+
 def test_a_pair_is_made_marked_up_and_deleted_with_its_other_end(ns: Namespace) -> None:
     def whole() -> None:
         with Kernel(STAND_INS) as kernel:
             index = kernel.add_pair("vx0123456789", "vy0123456789", "mooring:endpoint:x:y")
-            links = kernel.links()
+            links = seen()
             host = links[index]
             assert (host.name, host.kind, host.up) == ("vx0123456789", "veth", True)
             assert host.alias == "mooring:endpoint:x:y"
             assert not host.away
             other = links[host.other or 0]
             assert (other.name, other.up, other.alias) == ("vy0123456789", False, "")
+            # It was not asked for, and is known all the same.
+            for known in (kernel.links()[index], kernel.links()[index + 1]):
+                assert replace(links[known.index], can=True, txqueuelen=0) == known
             kernel.delete(index, host.name)
             kernel.delete(index, host.name)
             assert [link.name for link in kernel.links().values()] == ["lo"]
@@ -48,7 +58,7 @@ def test_an_alias_of_full_length_is_kept(ns: Namespace) -> None:
     def whole() -> str:
         with Kernel(STAND_INS) as kernel:
             index = kernel.add_bus("vcan0", "m" * 255)
-            return kernel.links()[index].alias
+            return seen()[index].alias
 
     assert ns.call(whole) == "m" * 255
 
