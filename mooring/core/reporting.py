@@ -6,20 +6,25 @@ Snapshots in, requests out; every loop's body is one turn. Never waits for the s
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
 
+import msgspec
 import structlog
 
 from mooring.core.backoff import Backoff
 from mooring.core.errors import MooringError, why_os
 from mooring.core.outbox import Outbox, Waiting
+from mooring.core.progress import Progress, Telling
 from mooring.core.tasks import Tasks
-from mooring.core.uplink import Fault, Progress, Uplink, UplinkError, Work
+from mooring.core.uplink import Fault, Uplink, UplinkError, Work
+from mooring.model import wire_scan
 from mooring.model.report import Body, RunMark, SetAside
+from mooring.model.scan import ScanOrder
 
 log = structlog.get_logger(__name__)
 
@@ -45,7 +50,9 @@ class Worker(Protocol):
         """The runs that it works on."""
         ...
 
-    def begin(self, run: RunMark) -> None: ...
+    def begin(self, run: RunMark, order: ScanOrder | None) -> None:
+        """Begin a scan, or a look when there is no order."""
+        ...
 
     def cancel(self, run: str) -> None:
         """Stop a run, if it works on it."""
@@ -61,7 +68,7 @@ class Nobody:
     def active(self) -> Iterable[str]:
         return ()
 
-    def begin(self, run: RunMark) -> None:
+    def begin(self, run: RunMark, order: ScanOrder | None) -> None:
         reason = "this program only reports, and looks at nothing"
         self._reporter.say(run, Progress("failed", "", 0.0, reason=reason))
 
@@ -102,7 +109,9 @@ class Reporter:
         self.name = name
         self.worker: Worker = Nobody(self)
         self._backoff = backoff
-        self._progress: asyncio.Queue[tuple[str, Progress]] = asyncio.Queue(maxsize=100)
+        self._telling = Telling()
+        self._said = asyncio.Event()
+        """Something more is to be said of a run."""
         self._tasks = Tasks("reporter")
         self._more = asyncio.Event()
         self._hurry = asyncio.Event()
@@ -154,14 +163,14 @@ class Reporter:
         self._more.set()
 
     def say(self, run: RunMark | None, progress: Progress) -> None:
-        """Say how far a run is. It is lost if the server is away; reports are not."""
+        """Say how far a run is, and its story. Lost if the server is away for long, as reports
+        are not."""
         if run is None:
             return
         said = replace(progress, trigger=run.trigger, started_at=run.started_at)
-        try:
-            self._progress.put_nowait((run.id, said))
-        except asyncio.QueueFull:
-            log.debug("progress_dropped", run=run.id)
+        if lost := self._telling.say(run.id, said, time.monotonic()):
+            log.debug("progress_dropped", run=run.id, lines=lost)
+        self._said.set()
 
     # --- deliver
 
@@ -248,11 +257,21 @@ class Reporter:
             self.worker.cancel(run)
         news = [run for run in work.runs if run not in known]
         for run in news:
-            log.info("run_received", run=run)
-            self.worker.begin(RunMark(run, "request", time.time()))
+            self._begin(RunMark(run, "request", time.time()), work.orders.get(run))
         if (work.runs or work.cancelled) and not news:
             # The server says at once again what it has not yet heard to have begun or ended.
             await asyncio.sleep(PAUSE)
+
+    def _begin(self, run: RunMark, asked: msgspec.Raw | None) -> None:
+        try:
+            order = None if asked is None else wire_scan.order(asked)
+        except ValueError as error:
+            reason = f"this agent does not understand what it shall scan: {error}"
+            log.error("order_not_understood", run=run.id, reason=reason)
+            self.say(run, Progress("failed", "", 0.0, reason=reason[:MAX_REASON]))
+            return
+        log.info("run_received", run=run.id, kind="look" if order is None else "scan")
+        self.worker.begin(run, order)
 
     def _active(self) -> set[str]:
         """The runs that are worked on, or of which a report waits."""
@@ -264,12 +283,27 @@ class Reporter:
         )
 
     async def tell_progress(self) -> None:
-        """One turn: the next word on a run."""
-        run, progress = await self._progress.get()
+        """One turn: the next word on a run, or wait until there may be one."""
+        self._said.clear()
+        wait = self._telling.wait(time.monotonic())
+        if wait != 0:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._said.wait()
+            return
         await self._welcome.wait()
+        if word := self._telling.next(time.monotonic()):
+            await self._tell(*word)
+
+    async def _tell(self, run: str, progress: Progress) -> None:
         try:
             await self.uplink.progress(self.outbox.id, run, progress)
         except UplinkError as error:
+            if error.fault is Fault.REFUSED:
+                # Of a run that has ended, mostly; it is told to no purpose again.
+                log.debug("progress_refused", run=run, reason=error.why)
+                return
+            self._telling.back(run, progress)
             if error.fault is not Fault.KEY:
                 raise
             self._failed(error)

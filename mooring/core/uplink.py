@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections.abc import Sequence
-from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import Self, TypeVar
@@ -18,6 +17,7 @@ import msgspec
 
 from mooring import __version__
 from mooring.core.errors import MooringError
+from mooring.core.progress import Progress
 from mooring.core.url import agent_key, server_url
 
 DEADLINE = 10.0
@@ -61,19 +61,8 @@ class ReportAnswer(msgspec.Struct, frozen=True):
 class Work(msgspec.Struct, frozen=True):
     runs: list[str]
     cancelled: list[str]
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a run is; ``done`` of ``total`` in ``phase``."""
-
-    state: str
-    trigger: str
-    started_at: float
-    phase: str | None = None
-    done: int = 0
-    total: int | None = None
-    reason: str | None = None
+    orders: dict[str, msgspec.Raw] = {}
+    """What runs of kind scan shall do; each is read alone, so that a bad one costs only its run."""
 
 
 class Uplink:
@@ -133,7 +122,7 @@ class Uplink:
         return self._read(answer, Work, "agents/poll")
 
     async def progress(self, outbox: str, run: str, progress: Progress) -> None:
-        body = {
+        body: dict[str, object] = {
             "outbox": outbox,
             "state": progress.state,
             "trigger": progress.trigger,
@@ -143,6 +132,11 @@ class Uplink:
             "total": progress.total,
             "reason": progress.reason,
         }
+        # Words of scans; an older server, which orders none, refuses what it does not know.
+        if progress.remaining_s is not None:
+            body["remaining_s"] = progress.remaining_s
+        if progress.lines:
+            body["lines"] = progress.lines
         await self._post(f"runs/{run}/progress", msgspec.json.encode(body))
 
     async def _post(self, path: str, data: bytes, deadline: float = DEADLINE) -> bytes:

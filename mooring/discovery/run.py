@@ -18,12 +18,13 @@ from structlog.contextvars import bound_contextvars
 from mooring.core.errors import MooringError
 from mooring.core.identity import machine_identity
 from mooring.core.ids import new_id
+from mooring.core.progress import Progress
 from mooring.core.reporting import MAX_REASON, Reporter
 from mooring.core.tasks import Tasks
-from mooring.core.uplink import Progress
 from mooring.discovery import containers, local
 from mooring.model.machine import Machine
 from mooring.model.report import Engines, RunMark, SetAside
+from mooring.model.scan import ScanOrder
 
 log = structlog.get_logger(__name__)
 
@@ -144,8 +145,12 @@ class Agent:
         """The runs that it works on."""
         return tuple(self._active)
 
-    def begin(self, run: RunMark) -> None:
-        """Begin a look that somebody asked for."""
+    def begin(self, run: RunMark, order: ScanOrder | None) -> None:
+        """Begin what somebody asked for: a look, or a scan where there is an order."""
+        if order is not None:
+            reason = "this agent does not scan"
+            self._reporter.say(run, Progress("failed", "", 0.0, reason=reason))
+            return
         self._active[run.id] = self._tasks.start("run", self._requested(run))
 
     def cancel(self, run: str) -> None:

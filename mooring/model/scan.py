@@ -17,6 +17,9 @@ MAX_HOSTS = 1024
 MAX_PORTS = 1024
 """Open ports that are told of one host: one with more answers on whatever port it is asked."""
 
+MAX_TARGETS = 256
+"""Networks that one order names."""
+
 
 class Sign(StrEnum):
     """By what a host is known to be there."""

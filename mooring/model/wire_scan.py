@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from mooring.model import wire_shapes as on_wire
 from mooring.model.net import IpNetwork
-from mooring.model.scan import BLOCK_PREFIX, MAX_HOSTS, MAX_PORTS, Scan, ScannedHost
+from mooring.model.scan import BLOCK_PREFIX, MAX_HOSTS, MAX_PORTS, Scan, ScannedHost, ScanOrder
 from mooring.model.service import (
     MAX_EVIDENCE,
     MAX_SEEN,
@@ -46,6 +46,12 @@ def scan(reader: Reader, raw: Raw) -> Scan:
         whole=s.whole,
         looked_at=reader.each("range", ranges, _range),
     )
+
+
+def order(raw: Raw | bytes) -> ScanOrder:
+    """What a run of kind scan shall do. Raises ``ValueError``."""
+    o = read(raw, on_wire.ScanOrder)
+    return ScanOrder(tuple(dict.fromkeys(cidr(target) for target in o.targets)), o.depth)
 
 
 def _host(reader: Reader, block: IpNetwork, raw: Raw) -> ScannedHost:

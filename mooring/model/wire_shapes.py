@@ -10,7 +10,7 @@ from mooring.model.can import Recovered, Weight
 from mooring.model.container import EngineKind, EngineState
 from mooring.model.forward import ForwardState, LinkState, Pattern
 from mooring.model.net import InterfaceKind, InterfaceState, NeighbourState, SubnetKind
-from mooring.model.scan import Depth, Sign
+from mooring.model.scan import MAX_TARGETS, Depth, Sign
 from mooring.model.service import Means
 from mooring.model.service import Protocol as Transport
 
@@ -215,6 +215,11 @@ class OpenPort(Struct):
     services: Items = []
     tls: bool = False
     says: str = ""
+
+
+class ScanOrder(Struct):
+    targets: Annotated[list[str], Meta(max_length=MAX_TARGETS)] = []
+    depth: Depth = Depth.LIGHT
 
 
 Sure = Annotated[float, Meta(ge=0, le=1)]

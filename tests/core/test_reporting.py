@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import structlog.testing
 
 from mooring.core import reporting
 from mooring.core.backoff import Backoff
 from mooring.core.outbox import Outbox
+from mooring.core.progress import Line, Progress
 from mooring.core.reporting import Reporter
-from mooring.core.uplink import Fault, Progress, ReportAnswer, Uplink, UplinkError, Work
+from mooring.core.uplink import Fault, ReportAnswer, Uplink, UplinkError, Work
 from mooring.model.report import Engines, RunMark
+from mooring.model.scan import Depth, ScanOrder
 
 RUN = "01a1fc21-767b-7291-98a6-27af129db9ad"
+OTHER = "01a1fc21-767b-7291-98a6-27af129db9ae"
 
 
 class Server(Uplink):
@@ -134,6 +140,112 @@ async def test_a_key_that_is_still_not_taken_is_said_again_after_a_while(
         await until(lambda: len(shouts(logs)) >= 2)
 
 
+def order(**said: object) -> dict[str, msgspec.Raw]:
+    return {RUN: msgspec.Raw(json.dumps(said).encode())}
+
+
+class Willing:
+    """Takes whatever it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[ScanOrder | None] = []
+
+    def active(self) -> list[str]:
+        return []
+
+    def begin(self, run: RunMark, order: ScanOrder | None) -> None:
+        self.asked.append(order)
+
+    def cancel(self, run: str) -> None:
+        return
+
+
+@pytest.mark.parametrize(
+    ("orders", "asked"),
+    [
+        ({}, None),
+        (order(), ScanOrder()),
+        (
+            order(targets=["10.0.0.0/24", "10.0.0.0/24", "fd00::/64"], depth="full"),
+            ScanOrder((ip_network("10.0.0.0/24"), ip_network("fd00::/64")), Depth.FULL),
+        ),
+    ],
+    ids=["a look", "all that is attached", "these"],
+)
+async def test_what_a_scan_shall_look_at_is_handed_on_with_its_run(
+    server: Server,
+    reporter: Reporter,
+    orders: dict[str, msgspec.Raw],
+    asked: ScanOrder | None,
+) -> None:
+    willing = reporter.worker = Willing()
+    server.work = Work([RUN], [], orders)
+    async with reporter:
+        await until(lambda: willing.asked)
+    assert willing.asked == [asked]
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (order(targets=["10.0.0.5/24"]), "has host bits set"),
+        (order(targets=["everything"]), "does not appear to be"),
+        (order(depth="abyss"), "Invalid enum value 'abyss'"),
+        (order(targets=["10.0.0.0/24"] * 1000), "length <= 256"),
+        ({RUN: msgspec.Raw(b"7")}, "Expected `object`"),
+    ],
+)
+async def test_an_order_that_is_not_understood_fails_its_run_alone(
+    server: Server, reporter: Reporter, said: dict[str, msgspec.Raw], reason: str
+) -> None:
+    willing = reporter.worker = Willing()
+    server.work = Work([RUN, OTHER], [], said)
+    async with reporter:
+        await until(lambda: server.said)
+        await until(lambda: willing.asked)
+    [(run, progress)] = server.said
+    assert (run, progress.state) == (RUN, "failed")
+    assert reason in (progress.reason or "")
+    assert willing.asked == [None]
+
+
+async def test_a_run_s_story_is_told_again_when_the_server_was_away(
+    server: Server, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failures = [UplinkError("sending", "it is away", Fault.AWAY)] * 3
+    take = server.progress
+
+    async def progress(outbox: str, run: str, said: Progress) -> None:
+        if failures:
+            raise failures.pop()
+        await take(outbox, run, said)
+
+    monkeypatch.setattr(server, "progress", progress)
+    line = Line(1.0, "scan_began", "The scan began")
+    async with reporter:
+        reporter.say(RunMark(RUN, "request", 5.0), Progress("running", "", 0.0, lines=(line,)))
+        await until(lambda: server.said)
+    assert server.said == [(RUN, Progress("running", "request", 5.0, lines=(line,)))]
+
+
+async def test_a_word_that_the_server_refuses_holds_up_no_other(
+    server: Server, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = server.progress
+
+    async def progress(outbox: str, run: str, said: Progress) -> None:
+        if run == RUN:
+            raise UplinkError("sending", "no", Fault.REFUSED)
+        await take(outbox, run, said)
+
+    monkeypatch.setattr(server, "progress", progress)
+    async with reporter:
+        for run in (RUN, OTHER):
+            reporter.say(RunMark(run, "request", 5.0), Progress("running", "", 0.0))
+        await until(lambda: server.said)
+    assert [run for run, _ in server.said] == [OTHER]
+
+
 async def test_a_program_that_can_not_look_says_so_of_a_run_that_it_is_asked_for(
     server: Server, reporter: Reporter
 ) -> None:
@@ -155,7 +267,7 @@ class Quick:
     def active(self) -> list[str]:
         return self.now
 
-    def begin(self, run: RunMark) -> None:
+    def begin(self, run: RunMark, order: object) -> None:
         self.begun.append(run.id)
         self.now = [run.id]
 

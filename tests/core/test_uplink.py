@@ -12,7 +12,8 @@ import pytest
 from mooring.core import uplink as module
 from mooring.core.errors import UsageError
 from mooring.core.outbox import Outbox
-from mooring.core.uplink import Fault, Progress, Uplink, UplinkError
+from mooring.core.progress import Progress
+from mooring.core.uplink import Fault, Uplink, UplinkError
 from mooring.core.url import server_url
 from mooring.model.report import Engines, RunMark
 from tests.lab.server import Server, a_server
