@@ -27,12 +27,12 @@ class Told:
     """The oldest first."""
 
 
-def wiring(found: Health, told: Told | None) -> CanWiring:
+def wiring(found: Health, told: Told | None, identity: str | None = None) -> CanWiring:
     """A report's body; ``told`` is None where the driver does not answer."""
     if told is None:
-        return CanWiring("", found)
+        return CanWiring("", found, identity=identity)
     recoveries = told.recoveries[-MAX_REPORTED_RECOVERIES:]
-    return CanWiring(told.version, found, told.totals, recoveries)
+    return CanWiring(told.version, found, told.totals, recoveries, identity)
 
 
 def outline(body: CanWiring) -> CanWiring:

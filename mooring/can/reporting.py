@@ -37,12 +37,20 @@ class Pace:
 
 
 class Reports:
-    """One machine's reports of its buses."""
+    """One machine's reports of its buses; ``identity`` is the machine's."""
 
-    def __init__(self, state: Path, socket: Path, reporter: Reporter, pace: Pace = Pace()) -> None:
+    def __init__(
+        self,
+        state: Path,
+        socket: Path,
+        reporter: Reporter,
+        identity: str | None,
+        pace: Pace = Pace(),
+    ) -> None:
         self._state = state
         self._socket = socket
         self._reporter = reporter
+        self._identity = identity
         self._pace = pace
         self._links = link_events()
         self._sign: object = None
@@ -56,7 +64,8 @@ class Reports:
         told = await asyncio.to_thread(_told, self._socket)
         sign = self._glance(told)
         if sign != self._sign or now - self._looked >= self._pace.most:
-            body = report.wiring(await asyncio.to_thread(look, self._state, self._socket), told)
+            found = await asyncio.to_thread(look, self._state, self._socket)
+            body = report.wiring(found, told, self._identity)
             if self._is_news(body, now - self._said_at):
                 await self._reporter.report(SUBJECT, body)
                 self._said, self._said_at = body, now

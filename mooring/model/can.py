@@ -286,3 +286,5 @@ class CanWiring:
     """None while the driver does not answer."""
     recoveries: tuple[Recovery, ...] = ()
     """The last of them, oldest first; at most ``MAX_REPORTED_RECOVERIES``."""
+    identity: str | None = None
+    """The machine's, as in its own report; None where it has none that is surely its own."""

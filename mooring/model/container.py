@@ -48,6 +48,8 @@ class Attachment:
     ip: IpAddress | None = None
     ip6: IpAddress | None = None
     mac: str | None = None
+    endpoint: str | None = None
+    """The engine's id of this place; None while the container does not run."""
 
 
 @dataclass(frozen=True, slots=True)

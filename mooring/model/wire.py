@@ -285,4 +285,4 @@ def _port(raw: Raw) -> PublishedPort:
 
 def _attachment(raw: Raw) -> Attachment:
     a = read(raw, on_wire.Attachment)
-    return Attachment(a.network, _maybe_ip(a.ip), _maybe_ip(a.ip6), a.mac)
+    return Attachment(a.network, _maybe_ip(a.ip), _maybe_ip(a.ip6), a.mac, a.endpoint)

@@ -36,6 +36,7 @@ def wiring(reader: Reader, raw: Raw) -> CanWiring:
         health=_health(reader, w.health),
         totals=reader.one("totals", w.totals, partial(_totals, reader), None),
         recoveries=reader.each("recovery", recoveries, _recovery),
+        identity=w.identity,
     )
 
 

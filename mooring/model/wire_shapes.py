@@ -32,7 +32,7 @@ Moment = Annotated[float, Meta(ge=0, le=LAST_MOMENT)]
 Span = Annotated[float, Meta(ge=0, le=1e15)]
 """Seconds or milliseconds that something took."""
 Key = Annotated[str, Meta(min_length=1, max_length=128)]
-"""An id that Docker gave."""
+"""An id that a machine has, or that Docker gave."""
 Items = list[Raw]
 
 
@@ -68,7 +68,7 @@ class Report(Struct):
 
 
 class Machine(Struct):
-    identity: Annotated[str, Meta(min_length=1, max_length=128)]
+    identity: Key
     hostname: Raw
     os: Raw
     interfaces: Items
@@ -160,6 +160,7 @@ class Attachment(Struct):
     ip: str | None = None
     ip6: str | None = None
     mac: Mac | None = None
+    endpoint: Key | None = None
 
 
 class Container(Struct):
@@ -325,6 +326,7 @@ class CanWiring(Struct):
     health: Raw
     totals: Raw = Raw(b"null")
     recoveries: Items = []
+    identity: Key | None = None
 
 
 class Health(Struct):

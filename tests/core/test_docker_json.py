@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from pathlib import Path
@@ -117,6 +118,7 @@ def test_every_container_of_a_recorded_engine_is_read() -> None:
     assert [a.network for a in web.attachments] == ["shop_default"]
     assert web.attachments[0].ip in ip_network("172.30.0.0/24")
     assert web.attachments[0].ip6 in ip_network("fd00:30::/64")
+    assert re.fullmatch("[0-9a-f]{64}", web.attachments[0].endpoint or "")
     assert {name: c.state for name, c in by_name.items() if c.state != "running"} == {
         "never-started": "created",
         "paused": "paused",

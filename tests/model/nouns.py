@@ -162,7 +162,12 @@ published_ports = st.builds(
     host_port=st.none() | ports,
 )
 attachments = st.builds(
-    Attachment, network=texts(500), ip=maybe_ips, ip6=maybe_ips, mac=st.none() | macs
+    Attachment,
+    network=texts(500),
+    ip=maybe_ips,
+    ip6=maybe_ips,
+    mac=st.none() | macs,
+    endpoint=st.none() | texts(128, 1),
 )
 containers = st.builds(
     Container,
@@ -324,6 +329,7 @@ wirings = st.builds(
     ),
     totals=st.none() | driver_totals,
     recoveries=st.lists(recoveries, max_size=3).map(tuple),
+    identity=st.none() | texts(128, 1),
 )
 
 one_port = st.integers(1, 65535)

@@ -71,7 +71,7 @@ async def _report(
     import asyncio
 
     from mooring.can.reporting import Reports, report_until
-    from mooring.core.identity import hostname
+    from mooring.core.identity import hostname, machine_identity
     from mooring.core.reporting import Reporter
     from mooring.core.uplink import Uplink
 
@@ -83,4 +83,4 @@ async def _report(
         Uplink(server, key) as uplink,
         Reporter(outbox, uplink, ("can",), hostname()) as reporter,
     ):
-        await report_until(over, Reports(state, socket, reporter))
+        await report_until(over, Reports(state, socket, reporter, machine_identity()))
