@@ -97,6 +97,10 @@ class Telling:
         times = [run.may() for run in self._runs.values() if run.waiting]
         return max(0.0, min(times) - now) if times else None
 
+    def runs(self) -> set[str]:
+        """The runs of which a word waits."""
+        return {name for name, run in self._runs.items() if run.waiting}
+
     def next(self, now: float) -> tuple[str, Progress] | None:
         """The word whose turn it is. Who can't say it gives it ``back``."""
         ready = [(run.due, name) for name, run in self._runs.items() if run.waiting]

@@ -110,6 +110,8 @@ class Reporter:
         self.worker: Worker = Nobody(self)
         self._backoff = backoff
         self._telling = Telling()
+        self._saying: set[str] = set()
+        """The run of which something is being said."""
         self._said = asyncio.Event()
         """Something more is to be said of a run."""
         self._tasks = Tasks("reporter")
@@ -274,8 +276,12 @@ class Reporter:
         self.worker.begin(run, order)
 
     def _active(self) -> set[str]:
-        """The runs that are worked on, or of which a report waits."""
-        return set(self.worker.active()) | self.outbox.runs()
+        """The runs that are worked on, or of which something is still to be said.
+
+        A run that the server does not find here it takes for lost, and not for failed with the
+        reason that is on its way.
+        """
+        return set(self.worker.active()) | self.outbox.runs() | self._telling.runs() | self._saying
 
     async def _poll(self, active: set[str], wait: float, *, leaving: bool = False) -> Work:
         return await self.uplink.poll(
@@ -296,6 +302,7 @@ class Reporter:
             await self._tell(*word)
 
     async def _tell(self, run: str, progress: Progress) -> None:
+        self._saying = {run}
         try:
             await self.uplink.progress(self.outbox.id, run, progress)
         except UplinkError as error:
@@ -307,6 +314,8 @@ class Reporter:
             if error.fault is not Fault.KEY:
                 raise
             self._failed(error)
+        finally:
+            self._saying = set()
 
     async def _say_goodbye(self) -> None:
         """Deliver what was said last, if that is possible now; say that we leave."""

@@ -1,4 +1,5 @@
-"""Discovery as one of a program's duties: looks at its machine, again and again and when asked.
+"""Discovery as one of a program's duties: looks at its machine, again and again and when asked;
+scans networks when asked.
 
 look -> report; every loop's body is one turn. Nothing about Docker delays the machine.
 """
@@ -22,6 +23,7 @@ from mooring.core.progress import Progress
 from mooring.core.reporting import MAX_REASON, Reporter
 from mooring.core.tasks import Tasks
 from mooring.discovery import containers, local
+from mooring.discovery.scan_run import Scans, Wiring
 from mooring.model.machine import Machine
 from mooring.model.report import Engines, RunMark, SetAside
 from mooring.model.scan import ScanOrder
@@ -33,10 +35,18 @@ PHASES = ("interfaces", "containers")
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """``every``: seconds between two routine looks. ``deadline``: seconds for a call to Docker."""
+    """``every``: seconds between two routine looks. ``deadline``: seconds for a call to Docker.
+
+    ``scans``: how it scans networks; None for an agent that may not.
+    """
 
     every: float = 60.0
     deadline: float = 5.0
+    scans: Wiring | None = None
+
+    @property
+    def duties(self) -> tuple[str, ...]:
+        return ("discovery", "scan") if self.scans else ("discovery",)
 
 
 class Agent:
@@ -58,6 +68,7 @@ class Agent:
         self._reporter = reporter
         self._active: dict[str, asyncio.Task[None] | None] = {}
         self._tasks = Tasks("agent")
+        self._scans = Scans(reporter, options.scans, self._tasks) if options.scans else None
         self._seeing = asyncio.Lock()
         self._asking = asyncio.Lock()
         self._first: RunMark | None = RunMark(new_id(), "start", time.time())
@@ -143,18 +154,22 @@ class Agent:
 
     def active(self) -> Iterable[str]:
         """The runs that it works on."""
-        return tuple(self._active)
+        return (*self._active, *(self._scans.active() if self._scans else ()))
 
     def begin(self, run: RunMark, order: ScanOrder | None) -> None:
         """Begin what somebody asked for: a look, or a scan where there is an order."""
-        if order is not None:
-            reason = "this agent does not scan"
+        if order is None:
+            self._active[run.id] = self._tasks.start("run", self._requested(run))
+        elif self._scans is None:
+            reason = "this agent does not scan: it was started with --no-scan"
             self._reporter.say(run, Progress("failed", "", 0.0, reason=reason))
-            return
-        self._active[run.id] = self._tasks.start("run", self._requested(run))
+        else:
+            self._scans.begin(run, order)
 
     def cancel(self, run: str) -> None:
-        """Stop a look that somebody asked for."""
+        """Stop what somebody asked for."""
+        if self._scans:
+            self._scans.cancel(run)
         task = self._active.get(run)
         if task is not None:
             log.info("run_cancelled", run=run)

@@ -228,6 +228,33 @@ async def test_a_run_s_story_is_told_again_when_the_server_was_away(
     assert server.said == [(RUN, Progress("running", "request", 5.0, lines=(line,)))]
 
 
+async def test_a_run_is_worked_on_until_all_is_said_of_it(
+    server: Server, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named: list[list[str]] = []
+    heard = asyncio.Event()
+    take = server.progress
+
+    async def poll(outbox: str, name: str, active: list[str], *wait: float, **more: Any) -> Work:
+        named.append(active)
+        await asyncio.sleep(0.01)
+        return Work([], [])
+
+    async def progress(outbox: str, run: str, said: Progress) -> None:
+        await heard.wait()
+        await take(outbox, run, said)
+
+    monkeypatch.setattr(server, "poll", poll)
+    monkeypatch.setattr(server, "progress", progress)
+    async with reporter:
+        reporter.say(RunMark(RUN, "request", 5.0), Progress("failed", "", 0.0, reason="no"))
+        await until(lambda: len(named) > 3)
+        assert named[1:] == [[RUN]] * len(named[1:])
+        heard.set()
+        await until(lambda: named[-1] == [])
+    assert len(server.said) == 1
+
+
 async def test_a_word_that_the_server_refuses_holds_up_no_other(
     server: Server, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
