@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Mapping
 from contextlib import closing
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
@@ -33,8 +34,10 @@ class NotServing(MooringError):
     exit_code = 3
 
 
-def ask(path: Path, verb: str, *, seconds: float = 90.0) -> dict[str, Any]:
-    """The answer to a verb without arguments.
+def ask(
+    path: Path, verb: str, given: Mapping[str, object] | None = None, *, seconds: float = 90.0
+) -> dict[str, Any]:
+    """The answer to a verb, with what is given to it.
 
     Raises:
         NotServing: nobody does, or not in time.
@@ -43,7 +46,8 @@ def ask(path: Path, verb: str, *, seconds: float = 90.0) -> dict[str, Any]:
     attempted = f"asking the driver on {path}"
     try:
         with closing(_Connection(path, seconds)) as connection:
-            connection.request("POST", f"/{verb}")
+            body = msgspec.json.encode(given) if given else None
+            connection.request("POST", f"/{verb}", body)
             received = connection.getresponse().read(_MAX_ANSWER)
         answer = msgspec.json.decode(received, type=dict[str, Any])
     except OSError as error:

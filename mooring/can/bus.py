@@ -63,7 +63,9 @@ def ready_device(
     if link is None:
         if not make:
             raise MooringError(
-                attempted, "it is not there any more", "run `mooring can repair`, which makes it"
+                attempted,
+                "it is not there any more",
+                "run `sudo mooring can repair`, which makes it",
             )
         return _made_device(kernel, name, undo)
     if not link.can:

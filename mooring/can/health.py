@@ -21,7 +21,7 @@ from mooring.model.can import (
     Weight,
 )
 
-REPAIR = "run `mooring can repair`"
+REPAIR = "run `sudo mooring can repair`"
 _BUS_OFF = 3
 _STATES = ("active", "warning", "passive", "bus-off", "stopped", "sleeping")
 

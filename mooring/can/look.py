@@ -7,7 +7,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from mooring.can import ask, health, recover
+from mooring.can import ask, engine, health, recover, registry
 from mooring.can.buses import sandbox_lives
 from mooring.can.journal import Journal, boot_id
 from mooring.can.kernel import Kernel, modules
@@ -19,13 +19,12 @@ ANSWERS = 2.0
 
 
 def look(state: Path, socket: Path) -> Health:
-    """Networks and endpoints against the kernel, the driver, and the journal's folder.
+    """Networks and endpoints against the kernel, Docker, the driver, and the journal's folder.
 
     Raises:
         MooringError: the journal or the kernel cannot be read at all.
     """
-    journal = Journal(state, boot_id())
-    journal.read(touch=False)
+    journal = known(state)
     with Kernel() as kernel:
         links, rules = kernel.links(), kernel.rules()
     how = recover.conditions(
@@ -42,7 +41,16 @@ def look(state: Path, socket: Path) -> Health:
         modules(),
         how,
     )
-    return replace(found, findings=(*found.findings, *_around(journal, socket)))
+    differs = engine.differs(lambda: known(state).networks, socket.stem)
+    unlike = registry.findings(differs) if differs else []
+    return replace(found, findings=(*found.findings, *unlike, *_around(journal, socket)))
+
+
+def known(state: Path) -> Journal:
+    """The journal as it is now. Raises MooringError."""
+    journal = Journal(state, boot_id())
+    journal.read(touch=False)
+    return journal
 
 
 def _around(journal: Journal, socket: Path) -> list[Finding]:

@@ -123,6 +123,11 @@ def parse(path: str, body: bytes) -> Call:
     return Call(verb, told.network, told.endpoint, told.sandbox, told.options or {}, addressed)
 
 
+def of_network(call: Call) -> tuple[str, dict[str, object]]:
+    """A call about a network as Docker makes it: its verb's whole name, and its body."""
+    return f"NetworkDriver.{call.verb}", {"NetworkID": call.network, "Options": call.options}
+
+
 @dataclass(frozen=True, slots=True)
 class Joined:
     """What Docker is told to put into a container."""

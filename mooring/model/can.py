@@ -178,6 +178,8 @@ class FoundRule(NamedTuple):
 class Recovered(StrEnum):
     """What was missing and was made again."""
 
+    NETWORK = "network"
+    """Docker has it, and its entry in the journal was gone."""
     DEVICE = "device"
     ENDPOINT = "endpoint"
     PAIR = "pair"

@@ -29,6 +29,8 @@ class Operation(StrEnum):
     CREATED = "created"
     CHANGED = "changed"
     DELETED = "deleted"
+    RECOVERED = "recovered"
+    """Something of it was missing, and was made again."""
 
 
 class RunState(StrEnum):

@@ -176,14 +176,16 @@ def _some(ids: Sequence[str]) -> str:
 def recovery_news(machine: str, recovery: Values) -> str:
     subject = recovery["subject"]
     match recovery["kind"]:
+        case Recovered.NETWORK.value:
+            what = f"network {subject[:12]} known again"
         case Recovered.DEVICE.value:
-            what = "its interface recovered"
+            what = "its interface made again"
         case Recovered.ENDPOINT.value:
-            what = f"endpoint {subject[:12]} recovered"
+            what = f"endpoint {subject[:12]} known again"
         case Recovered.PAIR.value:
-            what = f"the pair of endpoint {subject[:12]} recovered"
+            what = f"the pair of endpoint {subject[:12]} made again"
         case Recovered.RULES.value:
-            what = f"{subject or 'rules'} recovered"
+            what = f"{subject or 'rules'} made again"
         case _:
             what = f"{subject} taken away, which was left over"
     return f"{bus_name(recovery['device'], machine)}: {what}"
@@ -193,7 +195,7 @@ def recoveries_summary(machine: str, device: str, recoveries: Iterable[Values]) 
     """Many recoveries of one device in one title."""
     kinds = Counter(r["kind"] for r in recoveries)
     counted = ", ".join(f"{count} × {kind}" for kind, count in sorted(kinds.items()))
-    return f"{bus_name(device, machine)}: recovered {counted}"
+    return f"{bus_name(device, machine)}: mended {counted}"
 
 
 def bus_name(device: str, machine: str) -> str:

@@ -76,7 +76,10 @@ def test_a_missing_bus_is_an_error_and_its_remedy_depends_on_what_it_was(plugin:
     plugin.network()
     plugin.world.links[HOST].clear()
     remedies = [one.remedy for one in look(plugin).findings]
-    assert remedies == ["plug it in and see that its driver is loaded", "run `mooring can repair`"]
+    assert remedies == [
+        "plug it in and see that its driver is loaded",
+        "run `sudo mooring can repair`",
+    ]
 
 
 def test_a_controller_that_is_bus_off_or_has_another_bit_rate_is_named(plugin: Plugin) -> None:

@@ -358,10 +358,10 @@ async def test_the_timeline_tells_of_the_bus_its_endpoints_and_each_recovery(wor
         f"{vcan0} is faulty (8 rules missing)",
         f"{vcan0} is missing",
         f"{vcan0} is healthy again",
-        f"{vcan0}: its interface recovered",
-        f"{vcan0}: the pair of endpoint 0123456789ab recovered",
-        f"{vcan0}: endpoint 2b0000000000 recovered",
-        f"{vcan0}: 8 rules recovered",
+        f"{vcan0}: its interface made again",
+        f"{vcan0}: the pair of endpoint 0123456789ab made again",
+        f"{vcan0}: endpoint 2b0000000000 known again",
+        f"{vcan0}: 8 rules made again",
         "CAN on gw: vxLeft taken away, which was left over",
         f"{vcan0}: endpoint 0123456789ab left",
         "CAN driver on gw does not answer",
@@ -382,7 +382,7 @@ async def test_each_recovery_is_told_to_whoever_counts_them(world: World) -> Non
         (told,) = heard.of(Mended)
         assert isinstance(told, Mended)
         assert told.capability == "can"
-    assert told.what == "CAN bus vcan0 on gw: its interface recovered"
+    assert told.what == "CAN bus vcan0 on gw: its interface made again"
 
 
 async def test_very_many_recoveries_are_told_as_one_for_each_bus(world: World) -> None:
@@ -398,7 +398,7 @@ async def test_very_many_recoveries_are_told_as_one_for_each_bus(world: World) -
         await agent.report(wiring(bus("vcan0"), bus("vcan1"), recoveries=many))
     assert len(heard.of(Mended)) == 120
     assert (await titles(world))[before:] == [
-        f"CAN bus vcan{n} on gw: recovered 30 × pair, 30 × rules" for n in (0, 1)
+        f"CAN bus vcan{n} on gw: mended 30 × pair, 30 × rules" for n in (0, 1)
     ]
 
 

@@ -119,4 +119,4 @@ def _tell_recoveries(
         if len(new) > MAX_TOLD:
             titles = [can.recoveries_summary(visit.host_name, device, mended)]
         for title in titles:
-            visit.tell(entity, Operation.CHANGED, thing, title)
+            visit.tell(entity, Operation.RECOVERED, thing, title)

@@ -73,6 +73,7 @@ function placed(of: Pick<Endpoint, 'state' | 'interface'>): Said {
 }
 
 const mended: Readonly<Record<string, string>> = {
+  network: 'Network known again',
   device: 'Bus made again',
   endpoint: 'Endpoint known again',
   pair: 'Endpoint’s interfaces made again',
