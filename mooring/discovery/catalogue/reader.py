@@ -13,15 +13,16 @@ from typing import Any
 from mooring.core.errors import MooringError
 from mooring.discovery.catalogue.entry import CATEGORIES, Entry, Match
 from mooring.discovery.catalogue.pattern import BadPattern, read_pattern
-from mooring.discovery.probes.questions import QUESTIONS
+from mooring.discovery.probes.questions import QUESTIONS, UDP_QUESTIONS
 from mooring.discovery.seen import BOUNDS
 from mooring.model.service import Means
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PATH = re.compile(r"/[!-~]{0,200}")
 _HTTP = {Means.HTTP_STATUS, Means.HTTP_TITLE, Means.HTTP_HEADER, Means.HTTP_BODY}
 _OF = {Means.HTTP_HEADER: "header", Means.LABEL: "label", Means.BANNER: "question"}
 """The key that says which one of several texts is meant."""
-_ASKED = {question.name for question in QUESTIONS}
+_ASKED = {question.name for question in (*QUESTIONS, *UDP_QUESTIONS)}
 
 
 class BadEntry(MooringError):
@@ -84,7 +85,7 @@ def _match(table: _Table) -> Match:
         pattern=compiled,
         confidence=table.share("confidence"),
         of=named,
-        path=table.text("path", lambda p: p.startswith("/"), "a path that begins with /", "/"),
+        path=table.text("path", _PATH.fullmatch, "a path that begins with /", "/"),
         ports=frozenset(table.ports("port")),
         group=table.text("group", bool, "a name", ""),
     )

@@ -187,6 +187,42 @@ QUESTIONS: tuple[Question, ...] = (
     _question("esphome", b"\x00\x00\x01", rb"\x00.{1,2}\x02|\x01\x00", 6053, anywhere=False),
 )
 
+_SSDP = (
+    b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\n'
+    b"MX: 1\r\nST: ssdp:all\r\n\r\n"
+)
+_NETBIOS = b"C" + b"K" + b"A" * 30
+"""The name ``*``, in the encoding of RFC 1001, 14.1."""
+
+UDP_QUESTIONS: tuple[Question, ...] = (
+    _question("dns", VERSION_BIND, rb"MO[\x80-\xff]", 53),
+    # Version 4, mode 3; the time that we say we send at comes back.
+    _question("ntp", b"\x23" + bytes(39) + b"MOORING!", rb"[\x04-\xfc].{23}MOORING!", 123),
+    _question("ssdp", _SSDP, rb"HTTP/1\.1 200", 1900),
+    _question(
+        "mdns", _dns(b"_services._dns-sd._udp.local", 12, 1), rb"(MO|\x00\x00)[\x80-\xff]", 5353
+    ),
+    _question("netbios", _dns(_NETBIOS, 33, 1), rb"MO[\x80-\xff]", 137),
+    _question("sip", _SIP.replace(b"SIP/2.0/TCP", b"SIP/2.0/UDP"), rb"SIP/2\.0 \d", 5060),
+    _question(
+        "coap", b"\x40\x01" + MARK[:2] + b"\xbb.well-known\x04core", rb"[\x50-\x6f].MO", 5683
+    ),
+    # An ASF presence ping: a server's own management controller answers it.
+    _question(
+        "rmcp",
+        bytes.fromhex("0600ff06000011be80000000"),
+        rb"\x06\x00.{2}\x00\x00\x11\xbe\x40",
+        623,
+    ),
+    _question(
+        "stun",
+        b"\x00\x01\x00\x00\x21\x12\xa4\x42mooring-stun",
+        rb"\x01\x01..\x21\x12\xa4\x42",
+        3478,
+    ),
+    _question("openvpn", b"\x38MOORING!" + bytes(5), rb"\x40.{8}.*MOORING!", 1194),
+)
+
 
 def in_order(port: int) -> tuple[tuple[Question, ...], tuple[Question, ...]]:
     """The questions for a port: those that it is usual for, and those that suit any."""
