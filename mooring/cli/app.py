@@ -19,5 +19,6 @@ app.command(
     "mooring.cli.forward:app", name="forward", help="A remote Docker host's ports, on localhost."
 )
 app.command("mooring.cli.can.door:can", help="A Docker network that is a CAN bus.", help_flags=[])
-app.command("mooring.cli.keys:app", name="keys", help="Make, list and revoke API keys.")
+app.command("mooring.cli.keys:app", name="keys", help="Make, list, rotate and revoke API keys.")
+app.command("mooring.cli.users:app", name="users", help="Arrange who may log in on the page.")
 app.command("mooring.cli.openapi:openapi", help="Print the API's description.")

@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
+import json
 import time
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import App, Parameter, validators
 
-from mooring.cli.options import DataDir
+from mooring.cli.console import aside, at_console, day, minute
+from mooring.cli.options import DataDir, Format
 from mooring.core.errors import UsageError
-from mooring.core.places import default_data_dir, make_folder
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from mooring.server.db.engine import AsyncConnection
+    from mooring.server.change import Change
+    from mooring.server.merge import Row
 
 app = App(name="keys", help="API keys of users and agents; works on the server's machine.")
 
-Result = TypeVar("Result")
+DAY = 86400.0
+HOUR = 3600.0
 
 
 @app.command
@@ -29,10 +27,12 @@ def create(
     *,
     name: Annotated[str, Parameter(help="What the key is for, in a person's words.")],
     role: Annotated[
-        Literal["viewer", "member", "admin", "owner"],
-        Parameter(help="What a user's key may do; an agent's may report and nothing else."),
-    ] = "viewer",
-    agent: Annotated[bool, Parameter(negative="", help="An agent's key.")] = False,
+        Literal["viewer", "member", "admin", "owner"] | None,
+        Parameter(help="What the key may do [default: viewer]; not of an agent's key."),
+    ] = None,
+    agent: Annotated[
+        bool, Parameter(negative="", help="An agent's key: it reports, and nothing else.")
+    ] = False,
     network: Annotated[
         str | None, Parameter(help="The network whose agents it is for; needed if there are many.")
     ] = None,
@@ -43,133 +43,144 @@ def create(
     data_dir: DataDir = None,
 ) -> None:
     """Make a key and print it, once: only its hash is kept."""
+    attempted = "making a key"
     if network and not agent:
         raise UsageError(
-            "making a key", "--network goes with --agent", "a user's key is for every network"
+            attempted, "--network goes with --agent", "a user's key is for every network"
         )
+    if role and agent:
+        raise UsageError(attempted, "--role does not go with --agent: an agent only reports")
     if not name.strip() or len(name) > 100:
-        raise UsageError("making a key", "--name needs 1 to 100 characters")
-    ends = None if expires is None else datetime.now(UTC) + timedelta(days=expires)
+        raise UsageError(attempted, "--name needs 1 to 100 characters")
+    ends = None if expires is None else time.time() + expires * DAY
 
-    async def make(connection: AsyncConnection) -> tuple[str, str | None]:
-        from mooring.server import auth
+    async def make(change: Change) -> tuple[str, str | None]:
+        from mooring.server import keyring
 
-        now = time.time()
-        network_id = network_name = None
-        if agent:
-            network_id, network_name = await _network(connection, network, now)
-        secret, _ = await auth.create_key(
-            connection,
-            name=name.strip(),
-            kind="agent" if agent else "user",
-            role="viewer" if agent else role,
-            network_id=network_id,
-            expires_at=ends.timestamp() if ends else None,
-            now=now,
+        row = await _network(change, network) if agent else None
+        secret, _ = await keyring.make(
+            change, name.strip(), role=role or "viewer", network=row, expires_at=ends
         )
-        return secret, network_name
+        return secret, row["name"] if row else None
 
-    secret, network_name = _in_database(data_dir, make)
+    secret, of = at_console(data_dir, make, attempted, new=True)
     print(secret)
-    what = f"agents of the network {network_name!r}" if agent else f"the role {role}"
-    until = f"until {ends:%Y-%m-%d %H:%M} UTC" if ends else "until it is revoked"
-    _aside(f"For {what}, {until}. It is printed this once: keep it.")
+    what = f"agents of the network {of!r}" if agent else f"the role {role or 'viewer'}"
+    until = f"until {minute(ends)} UTC" if ends else "until it is revoked"
+    aside(f"For {what}, {until}. It is printed this once: keep it.")
 
 
 @app.command(name="list")
-def show(*, data_dir: DataDir = None) -> None:
+def show(*, format: Format = "table", data_dir: DataDir = None) -> None:  # noqa: A002
     """List the keys, without their secrets."""
+
+    async def read(change: Change) -> list[Row]:
+        from mooring.server import keyring
+        from mooring.server.db import keys, networks
+
+        of = await networks.names_by_id(change.connection)
+        return [
+            {
+                "name": row["name"],
+                "key": f"mooring_{row['prefix']}_…",
+                "kind": row["kind"],
+                "role": row["role"] if row["kind"] == "user" else None,
+                "network": of.get(row["network_id"]),
+                "user": row["user_name"],
+                "agents": [agent["name"] for agent in row["agents"]],
+                "state": keyring.state(row, change.now),
+                "expires_at": row["expires_at"],
+                "last_used_at": row["last_used_at"],
+            }
+            for row in await keys.everything(change.connection)
+        ]
+
+    rows = at_console(data_dir, read, "listing the keys")
+    if format == "json":
+        print(json.dumps(rows, indent=2))
+    else:
+        _print(rows)
+
+
+def _print(rows: list[Row]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    async def read(connection: AsyncConnection) -> list[dict[str, object]]:
-        from mooring.server.db import keys
-        from mooring.server.db.listing import Ask
-
-        return [dict(row) for row in (await keys.page(connection, Ask(limit=1000))).rows]
-
     table = Table(box=None, pad_edge=False)
-    for column in ("name", "key", "kind", "role", "state"):
+    for column in ("name", "key", "for", "state", "last used (UTC)"):
         table.add_column(column)
-    for row in _in_database(data_dir, read):
-        table.add_row(
-            str(row["name"]),
-            f"mooring_{row['prefix']}_…",
-            str(row["kind"]),
-            str(row["role"]) if row["kind"] == "user" else "",
-            _state(row),
-        )
+    for row in rows:
+        whose = f"{row['role']}, {row['user'] or 'nobody in particular'}"
+        agents = f": {', '.join(row['agents'])}" if row["agents"] else ""
+        use = whose if row["kind"] == "user" else f"agents of {row['network']}{agents}"
+        ends = row["expires_at"]
+        state = f"until {day(ends)}" if row["state"] == "valid" and ends else row["state"]
+        table.add_row(row["name"], row["key"], use, state, minute(row["last_used_at"]))
     Console().print(table)
+
+
+@app.command
+def rotate(
+    prefix: str,
+    *,
+    grace: Annotated[
+        float,
+        Parameter(
+            validator=validators.Number(gte=0, lte=720),
+            help="For how many hours the old secret opens beside the new one.",
+        ),
+    ] = 0,
+    data_dir: DataDir = None,
+) -> None:
+    """Give a key another secret and print it, once. PREFIX is what `mooring keys list` shows."""
+    attempted = f"rotating the key {prefix!r}"
+
+    async def turn(change: Change) -> str:
+        from mooring.server import keyring
+
+        secret, _ = await keyring.rotate(
+            change, await _key(change, prefix, attempted), grace * HOUR
+        )
+        return secret
+
+    print(at_console(data_dir, turn, attempted))
+    old = f"opens for {grace:g} hours more" if grace else "opens nothing from now on"
+    aside(f"It is printed this once: keep it. What it was before {old}.")
 
 
 @app.command
 def revoke(prefix: str, *, data_dir: DataDir = None) -> None:
     """End a key at once. PREFIX is what `mooring keys list` shows of it."""
-    wanted = prefix.removeprefix("mooring_").split("_")[0]
+    attempted = f"revoking the key {prefix!r}"
 
-    async def end(connection: AsyncConnection) -> bool:
-        from mooring.server.db import keys
-        from mooring.server.db.listing import Ask
+    async def end(change: Change) -> str:
+        from mooring.server import keyring
 
-        page = await keys.page(connection, Ask(limit=2, q=wanted))
-        found = [row for row in page.rows if row["prefix"] == wanted]
-        return bool(found) and await keys.revoke(connection, found[0]["id"], time.time())
+        row = await keyring.revoke(change, await _key(change, prefix, attempted))
+        return str(row["name"])
 
-    if not _in_database(data_dir, end):
-        raise UsageError(
-            f"revoking the key {prefix!r}", "there is no such key, or it was revoked before"
-        )
-    _aside("Revoked.")
+    aside(f"Revoked: {at_console(data_dir, end, attempted)}.")
 
 
-def _state(row: dict[str, object]) -> str:
-    if row["revoked_at"]:
-        return "revoked"
-    ends = row["expires_at"]
-    if isinstance(ends, float):
-        day = datetime.fromtimestamp(ends, UTC)
-        return f"expired {day:%Y-%m-%d}" if ends < time.time() else f"until {day:%Y-%m-%d}"
-    return "valid"
+async def _key(change: Change, prefix: str, attempted: str) -> Row:
+    """The key with this prefix, however much of it was typed or copied."""
+    from mooring.server.db import keys
+
+    wanted = prefix.removeprefix("mooring_").split("_")[0].rstrip("…")
+    for row in await keys.everything(change.connection):
+        if row["prefix"] == wanted:
+            return row
+    raise UsageError(attempted, "there is no such key", "`mooring keys list` shows those there are")
 
 
-async def _network(connection: AsyncConnection, name: str | None, now: float) -> tuple[str, str]:
+async def _network(change: Change, name: str | None) -> Row:
     from mooring.server.db import networks
 
     if name is None:
-        await networks.ensure_home(connection, now)
-    known = await networks.names(connection)
-    row = await networks.by_name(connection, name or known[0])
+        await networks.ensure_home(change.connection, change.now)
+    known = await networks.names(change.connection)
+    row = await networks.by_name(change.connection, name or known[0])
     if row is None or (name is None and len(known) > 1):
         why = "--network is needed" if name is None else f"there is no network {name!r}"
         raise UsageError("making an agent's key", why, f"one of: {', '.join(known)}")
-    return row["id"], row["name"]
-
-
-def _in_database(
-    data_dir: Path | None, work: Callable[[AsyncConnection], Awaitable[Result]]
-) -> Result:
-    from mooring.server import settings as server_settings
-    from mooring.server.db.engine import Database, database_url
-    from mooring.server.db.migrate import upgrade
-
-    folder = make_folder(data_dir or default_data_dir())
-    settings = server_settings.read()
-    url = database_url(server_settings.database_address(settings, folder))
-
-    async def main() -> Result:
-        database = Database(url)
-        try:
-            await upgrade(database)
-            async with database.write() as connection:
-                return await work(connection)
-        finally:
-            await database.close()
-
-    return asyncio.run(main())
-
-
-def _aside(text: str) -> None:
-    """Say something to the person without getting into what a script reads."""
-    import sys
-
-    print(text, file=sys.stderr)
+    return row

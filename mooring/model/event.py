@@ -26,6 +26,7 @@ class Entity(StrEnum):
 
 
 class Operation(StrEnum):
+    SESSION = "session"
     CREATED = "created"
     CHANGED = "changed"
     DELETED = "deleted"

@@ -12,9 +12,12 @@ from fastapi.routing import APIRoute
 from mooring import __version__
 from mooring.core.tasks import Tasks
 from mooring.server.api import (
+    agent_changes,
     agents,
+    audit,
     bounds,
     can,
+    containers,
     description,
     events,
     forwards,
@@ -33,6 +36,7 @@ from mooring.server.api import (
     topology,
 )
 from mooring.server.api.metrics import API
+    users,
 from mooring.server.api.shapes import Problem
 from mooring.server.metrics import Metrics
 from mooring.server.state import State
@@ -50,13 +54,16 @@ NOUNS = (
     runs,
     reports,
     timeline,
+    agent_changes,
     events,
     keys,
     topology,
 )
 
 
+    users,
 def create_app(state: State) -> FastAPI:
+    audit,
     """The whole server as an ASGI app; ``state`` is its own."""
     counters = Metrics()
 

@@ -10,6 +10,9 @@ from sqlalchemy import URL
 
 from mooring.core.errors import UsageError
 
+FILE = "mooring.sqlite3"
+"""The database in the data folder."""
+
 
 class Settings(BaseSettings):
     """Read from variables called ``MOORING_…``."""
@@ -37,5 +40,5 @@ def read() -> Settings:
 
 def database_address(settings: Settings, data_dir: Path) -> str:
     """The database's URL; by default a file in the data folder, whatever that is called."""
-    file = URL.create("sqlite", database=str(data_dir / "mooring.sqlite3"))
+    file = URL.create("sqlite", database=str(data_dir / FILE))
     return settings.database_url or file.render_as_string()

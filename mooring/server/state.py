@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from limits import RateLimitItemPerMinute
+from limits import RateLimitItemPerHour, RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage
 from limits.aio.strategies import MovingWindowRateLimiter
 
@@ -33,6 +33,9 @@ class State:
         default_factory=lambda: MovingWindowRateLimiter(MemoryStorage())
     )
     login_limit: RateLimitItemPerMinute = field(default_factory=lambda: RateLimitItemPerMinute(10))
+    """Tries to log in from an address, or as somebody."""
+    wrong_limit: RateLimitItemPerHour = field(default_factory=lambda: RateLimitItemPerHour(30))
+    """Wrong passwords for a name, after which no password is taken for it."""
     started_at: float = field(init=False)
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
 from mooring.server.db import agents, can, forwards, runs, timeline, users
 from mooring.server.db.tables import (
     address,
+    audit,
     can_bus,
     container,
     event,
@@ -68,6 +69,7 @@ async def forget_old(state: State) -> None:
         await users.forget_expired(connection, now)
         await connection.execute(delete(report).where(report.c.stored_at < now - KEEP_REPORTS))
         await connection.execute(delete(event).where(event.c.at < before))
+        await connection.execute(delete(audit).where(audit.c.at < before))
         await connection.execute(delete(run).where(run.c.finished_at < before))
         await forwards.forget_gone(connection)
         await forwards.forget_moments(connection, before)

@@ -17,6 +17,7 @@ from mooring.model.report import Report
 from mooring.server import auth
 from mooring.server.api import page
 from mooring.server.db import tables
+from mooring.server.roles import ROLES
 from tests.server.world import Heard, World, any_database, bearer, machine
 
 API = "/api/v1"
@@ -25,6 +26,7 @@ OPEN = {
     ("GET", f"{API}/setup"),
     ("POST", f"{API}/setup"),
     ("POST", f"{API}/session"),
+    ("POST", f"{API}/invitation"),
 }
 """What can be reached without logging in, besides the page's files and /metrics."""
 OF_AGENTS = {
@@ -32,7 +34,11 @@ OF_AGENTS = {
     ("POST", f"{API}/reports"),
     ("POST", f"{API}/runs/{{run_id}}/progress"),
 }
-OF_SESSIONS = {("GET", f"{API}/session"), ("DELETE", f"{API}/session")}
+OF_SESSIONS = {
+    ("GET", f"{API}/session"),
+    ("DELETE", f"{API}/session"),
+    ("POST", f"{API}/session/password"),
+}
 NEEDS = {
     "member": {
         ("PATCH", f"{API}/hosts/{{host_id}}"),
@@ -44,11 +50,26 @@ NEEDS = {
         ("POST", f"{API}/networks"),
         ("PATCH", f"{API}/networks/{{network_id}}"),
         ("DELETE", f"{API}/networks/{{network_id}}"),
+        ("POST", f"{API}/agents"),
+        ("PATCH", f"{API}/agents/{{agent_id}}"),
         ("DELETE", f"{API}/agents/{{agent_id}}"),
         ("DELETE", f"{API}/remote-hosts/{{remote_host_id}}"),
         ("GET", f"{API}/keys"),
         ("POST", f"{API}/keys"),
+        ("GET", f"{API}/keys/{{key_id}}"),
+        ("PATCH", f"{API}/keys/{{key_id}}"),
+        ("DELETE", f"{API}/keys/{{key_id}}"),
+        ("POST", f"{API}/keys/{{key_id}}/rotate"),
         ("POST", f"{API}/keys/{{key_id}}/revoke"),
+        ("GET", f"{API}/users"),
+        ("POST", f"{API}/users"),
+        ("GET", f"{API}/users/{{user_id}}"),
+        ("PATCH", f"{API}/users/{{user_id}}"),
+        ("DELETE", f"{API}/users/{{user_id}}"),
+        ("POST", f"{API}/users/{{user_id}}/invitation"),
+        ("GET", f"{API}/sessions"),
+        ("DELETE", f"{API}/sessions/{{session_id}}"),
+        ("GET", f"{API}/audit"),
     },
 }
 BODIES: dict[str, Any] = {
@@ -56,6 +77,13 @@ BODIES: dict[str, Any] = {
     f"{API}/networks": {"name": "n"},
     f"{API}/networks/{{network_id}}": {"name": "n"},
     f"{API}/keys": {"name": "k"},
+    f"{API}/keys/{{key_id}}": {"name": "k"},
+    f"{API}/keys/{{key_id}}/rotate": {},
+    f"{API}/users": {"name": "u"},
+    f"{API}/users/{{user_id}}": {"role": "member"},
+    f"{API}/session/password": {"old": "o", "new": "long enough"},
+    f"{API}/agents": {"name": "a", "network_id": "none"},
+    f"{API}/agents/{{agent_id}}": {"name": "a"},
     f"{API}/hosts/{{host_id}}": {"name": "h"},
     f"{API}/agents/poll": {"outbox": "o", "version": "", "name": "n"},
     f"{API}/runs/{{run_id}}/progress": {"outbox": "o", "state": "running"},
@@ -125,13 +153,13 @@ async def test_an_agents_key_can_report_and_nothing_else(world: World) -> None:
 
 
 @any_database
-@pytest.mark.parametrize("role", auth.ROLES)
+@pytest.mark.parametrize("role", ROLES)
 async def test_each_role_may_do_what_it_may_and_no_more(world: World, role: str) -> None:
     answers = await every_answer(world, role)
     refused = {route for route, status in answers.items() if status == 403}
     expected = OF_AGENTS | OF_SESSIONS
     for needed, routes in NEEDS.items():
-        if auth.ROLES.index(role) < auth.ROLES.index(needed):
+        if ROLES.index(role) < ROLES.index(needed):
             expected = expected | routes
     assert refused == expected
     assert 401 not in answers.values()
@@ -207,8 +235,8 @@ async def test_a_keys_use_is_noted_and_not_more_than_once_a_minute(world: World)
 
 
 SENSELESS: list[tuple[dict[str, Any], str]] = [
-    ({"kind": "agent"}, "an agent's key needs a network, and a user's key has none"),
-    ({"network_id": "x"}, "an agent's key needs a network, and a user's key has none"),
+    ({"kind": "agent"}, "an agent's key needs a network or an agent, and a user's key has none"),
+    ({"network_id": "x"}, "an agent's key needs a network or an agent, and a user's key has none"),
     ({"kind": "agent", "network_id": "x"}, "there is no network with the id 'x'"),
     ({"kind": "agent", "network_id": ""}, "there is no network with the id ''"),
     ({"expires_at": "2020-01-01T00:00:00Z"}, "expires_at is in the past"),

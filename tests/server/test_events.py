@@ -72,11 +72,15 @@ def test_what_is_no_change_is_not_told() -> None:
 # --- the stream
 
 
+async def welcome() -> bool:
+    return True
+
+
 class Page:
     """A page that reads a stream."""
 
     def __init__(self, bus: Bus) -> None:
-        self._stream: AsyncIterator[Any] = events.stream(bus)
+        self._stream: AsyncIterator[Any] = events.stream(bus, welcome)
 
     async def next(self) -> tuple[str, Any]:
         async with asyncio.timeout(5):
@@ -151,7 +155,7 @@ async def test_a_stream_ends_when_the_bus_closes_and_tells_the_last_first() -> N
 
 async def test_a_stream_that_is_left_is_forgotten() -> None:
     bus = Bus()
-    stream = events.stream(bus)
+    stream = events.stream(bus, welcome)
     await anext(stream)
     assert len(bus._subscriptions) == 1
     await stream.aclose()  # type: ignore[attr-defined]

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.event import Changed, Entity, Event, Operation, RunMoved, RunState
 from mooring.server.api.door import (
-    Admin,
     AgentKey,
     NetworkId,
     Reading,
@@ -22,8 +21,7 @@ from mooring.server.api.door import (
 from mooring.server.api.problems import Refused, missing
 from mooring.server.api.shapes import Agent, AgentPoll, AgentWork, Page
 from mooring.server.auth import Principal
-from mooring.server.can import bus_name
-from mooring.server.db import agents, can, forwards, runs, timeline
+from mooring.server.db import agents, keys, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 from mooring.server.state import State
@@ -35,49 +33,42 @@ LOOK_EVERY = 5.0
 written the run that it waits for."""
 
 
-def _agent(row: Row) -> Agent:
-    return shaped(Agent, row, state="online" if row["online"] else "offline")
+def _state(row: Row) -> str:
+    if row["awaited"]:
+        return "awaited"
+    return "online" if row["online"] else "offline"
+
+
+async def agent_shapes(connection: AsyncConnection, rows: list[Row], now: float) -> list[Agent]:
+    counts = await keys.count_of_agents(connection, (row["id"] for row in rows), now)
+    return [
+        shaped(
+            Agent,
+            row,
+            state=_state(row),
+            named=row["given_name"] is not None,
+            key_count=counts.get(row["id"], 0),
+        )
+        for row in rows
+    ]
 
 
 @router.get("")
 async def list_agents(
-    ask: TheAsk, connection: Reading, _: Viewer, network_id: NetworkId = None
+    ask: TheAsk, state: TheState, connection: Reading, _: Viewer, network_id: NetworkId = None
 ) -> Page[Agent]:
     page = await agents.page(connection, ask, network_id)
-    return Page[Agent](items=[_agent(row) for row in page.rows], next=page.next, total=page.total)
+    items = await agent_shapes(connection, page.rows, state.clock())
+    return Page[Agent](items=items, next=page.next, total=page.total)
 
 
 @router.get("/{agent_id}")
-async def read_agent(agent_id: str, connection: Reading, _: Viewer) -> Agent:
+async def read_agent(agent_id: str, state: TheState, connection: Reading, _: Viewer) -> Agent:
     row = await agents.by_id(connection, agent_id)
     if row is None:
         raise missing("agent", agent_id)
-    return _agent(row)
-
-
-@router.delete("/{agent_id}", status_code=204)
-async def delete_agent(agent_id: str, state: TheState, _: Admin) -> Response:
-    """Forget an agent, and the forwards and CAN buses that it made; what it saw stays.
-
-    If it still runs it comes back at its next poll, and what it made with its next report.
-    """
-    now = state.clock()
-    async with state.database.write() as connection:
-        row = await agents.by_id(connection, agent_id)
-        if row is None:
-            raise missing("agent", agent_id)
-        network = row["network_id"]
-        told = [Told(Entity.AGENT, Operation.DELETED, agent_id, network, row["name"])]
-        for remote in await forwards.of_agent(connection, agent_id):
-            title = f"{remote['address']} forgotten"
-            told.append(Told(Entity.REMOTE_HOST, Operation.DELETED, remote["id"], network, title))
-        for bus in await can.of_agent(connection, agent_id):
-            title = f"{bus_name(bus['device'], row['name'])} forgotten"
-            told.append(Told(Entity.CAN_BUS, Operation.DELETED, bus["id"], network, title))
-        await agents.remove(connection, agent_id)
-        await timeline.write(connection, told, now)
-    state.tell(t.changed for t in told)
-    return Response(status_code=204)
+    (shape,) = await agent_shapes(connection, [row], state.clock())
+    return shape
 
 
 @router.post("/poll")
@@ -87,8 +78,9 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
     events: list[Event] = []
     async with state.database.write() as connection:
         row, told = await known_agent(connection, who, said.outbox, said.name, now)
+        name = row["given_name"] or said.name
         new = {
-            "name": said.name,
+            "name": name,
             "version": said.version,
             "duties": list(dict.fromkeys(said.duties)),
             "online": not said.leaving,
@@ -96,9 +88,9 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
         }
         changed = {c for c in ("name", "version", "duties", "online") if row[c] != new[c]}
         if changed and not told:
-            title = said.name
+            title = name
             if "online" in changed:
-                title = f"Agent {said.name} {'went offline' if said.leaving else 'is online'}"
+                title = f"Agent {name} {'went offline' if said.leaving else 'is online'}"
             told.append(_told(row, Operation.CHANGED, title))
         await agents.change(connection, row["id"], **new)
         for lost in await runs.lose(connection, row, said.active_runs, now):
@@ -147,6 +139,19 @@ async def known_agent(
 
     Raises a 403 that names both networks when the key is of another network than the agent.
     """
+    row, told = await _known(connection, who, outbox, name, now, duties)
+    await keys.tie(connection, row["id"], who.id)
+    return row, told
+
+
+async def _known(
+    connection: AsyncConnection,
+    who: Principal,
+    outbox: str,
+    name: str,
+    now: float,
+    duties: Sequence[str],
+) -> tuple[Row, list[Told]]:
     assert who.network_id is not None
     known = await agents.by_outbox(connection, outbox)
     for row in known:
@@ -159,6 +164,9 @@ async def known_agent(
             f"{known[0]['name']!r} belongs to the network {known[0]['network_name']!r}: "
             "give the agent a key of its own network",
         )
+    arrived = await agents.arrive(connection, who.id, outbox, now, duties)
+    if arrived is not None:
+        return arrived, [_told(arrived, Operation.CHANGED, f"Agent {arrived['name']} is here")]
     made = await agents.create(connection, who.network_id, outbox, name, now, duties)
     if made is not None:
         return made, [_told(made, Operation.CREATED, name)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -16,7 +17,6 @@ from mooring.server import auth
 from mooring.server.api.problems import Refused
 from mooring.server.api.shapes import Page
 from mooring.server.auth import Principal
-from mooring.server.db import keys
 from mooring.server.db.listing import DEFAULT_LIMIT, MAX_LIMIT, Ask, Paged
 from mooring.server.state import State
 
@@ -43,22 +43,28 @@ async def principal_of(request: Request, state: TheState) -> Principal:
     try:
         if secret and kind.lower() == "bearer":
             async with state.database.read() as connection:
-                who, note = await auth.key_principal(connection, secret.strip(), state.clock())
-            if note:
-                async with state.database.write() as connection:
-                    await keys.used(connection, who.id, state.clock())
-            return who
-        cookie = request.cookies.get(COOKIE)
-        if cookie is None:
-            raise auth.Denied("log in first, or send a key: Authorization: Bearer KEY")
-        _same_origin(request)
-        async with state.database.read() as connection:
-            return await auth.session_principal(connection, cookie, state.clock())
+                who = await auth.key_principal(connection, secret.strip(), state.clock())
+        else:
+            cookie = request.cookies.get(COOKIE)
+            if cookie is None:
+                raise auth.Denied("log in first, or send a key: Authorization: Bearer KEY")
+            _same_origin(request)
+            async with state.database.read() as connection:
+                who = await auth.session_principal(connection, cookie, state.clock())
     except auth.Denied as denied:
         if secret:
             state.tell([Authentication("key", "", ok=False)])
             log.warning("key_refused", path=request.url.path, reason=str(denied))
         raise Refused(401, str(denied)) from None
+    if who.stale:
+        async with state.database.write() as connection:
+            await auth.note_use(connection, who, state.clock())
+    return replace(who, address=caller(request))
+
+
+def caller(request: Request) -> str:
+    """The address that a request came from."""
+    return request.client.host if request.client else ""
 
 
 def _same_origin(request: Request) -> None:
@@ -101,6 +107,26 @@ def at_least(role: str) -> Callable[[Principal], Awaitable[Principal]]:
 Viewer = Annotated[Principal, Depends(at_least("viewer"))]
 Member = Annotated[Principal, Depends(at_least("member"))]
 Admin = Annotated[Principal, Depends(at_least("admin"))]
+
+
+async def holder(who: ThePrincipal) -> Principal:
+    """A dependency: a user who is logged in, for what is the user's own; or an admin."""
+    if who.kind != "user" and not who.may("admin"):
+        raise Refused(403, f"this needs a user who is logged in, or the role admin: not {who.name}")
+    return who
+
+
+Holder = Annotated[Principal, Depends(holder)]
+
+
+async def logged_in(who: ThePrincipal) -> Principal:
+    """A dependency: a user in a session, and no key."""
+    if who.session_id is None:
+        raise Refused(403, "a key has no session")
+    return who
+
+
+LoggedIn = Annotated[Principal, Depends(logged_in)]
 
 
 async def agent_key(who: ThePrincipal) -> Principal:

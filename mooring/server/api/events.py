@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from time import monotonic
 
 from fastapi import APIRouter
 from sse_starlette import EventSourceResponse, ServerSentEvent
 
 from mooring.core.bus import Bus, Subscription
-from mooring.model.event import Changed, Event, Resync
+from mooring.model.event import Changed, Entity, Event, Resync
+from mooring.server import auth
 from mooring.server.api.door import TheState, Viewer
 
 router = APIRouter(tags=["events"])
@@ -20,16 +22,31 @@ GATHER = 0.2
 MAX_NAMED = 100
 """Of more things than this at once only the kinds are told."""
 PING = 15
+CHECK = 15.0
+"""Seconds after which it is looked whether whoever reads may still: another server process, or a
+command, may have ended the session."""
+_ACCOUNTS = frozenset({Entity.USER, Entity.SESSION, Entity.KEY})
 
 
 @router.get("/events")
-async def events(state: TheState, _: Viewer) -> EventSourceResponse:
-    """``changed`` with entity, operation, id and network_id (id null: many), and ``resync``."""
-    return EventSourceResponse(stream(state.bus), ping=PING, headers={"Cache-Control": "no-store"})
+async def events(state: TheState, who: Viewer) -> EventSourceResponse:
+    """``changed`` with entity, operation, id and network_id (id null: many), and ``resync``.
+
+    It ends with the session or the key that it was asked for with.
+    """
+
+    async def welcome() -> bool:
+        async with state.database.read() as connection:
+            return await auth.is_welcome(connection, who, state.clock())
+
+    told = stream(state.bus, welcome)
+    return EventSourceResponse(told, ping=PING, headers={"Cache-Control": "no-store"})
 
 
-async def stream(bus: Bus) -> AsyncIterator[ServerSentEvent]:
-    """The bus as server-sent events, until it closes."""
+async def stream(
+    bus: Bus, welcome: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[ServerSentEvent]:
+    """The bus as server-sent events, until it closes or whoever reads is welcome no more."""
 
     def shown(event: Event) -> bool:
         return isinstance(event, Changed | Resync)
@@ -37,9 +54,29 @@ async def stream(bus: Bus) -> AsyncIterator[ServerSentEvent]:
     with bus.subscribe(shown) as news:
         # Whoever reconnects has missed something.
         yield ServerSentEvent(event="resync", data="{}", retry=1000)
-        while (first := await news.next()) is not None:
-            for message in messages([first, *await _gathered(news)]):
+        checked = monotonic()
+        while (gathered := await _next(news)) is not None:
+            if monotonic() - checked >= CHECK or any(map(_of_accounts, gathered)):
+                if not await welcome():
+                    return
+                checked = monotonic()
+            for message in messages(gathered):
                 yield message
+
+
+async def _next(news: Subscription) -> list[Event] | None:
+    """What is next to tell, nothing when it is time to check; None when the bus is closed."""
+    try:
+        async with asyncio.timeout(CHECK):
+            first = await news.next()
+    except TimeoutError:
+        return []
+    return None if first is None else [first, *await _gathered(news)]
+
+
+def _of_accounts(event: Event) -> bool:
+    """Whether somebody may have lost what let them in; what was missed may have said so."""
+    return isinstance(event, Resync) or (isinstance(event, Changed) and event.entity in _ACCOUNTS)
 
 
 async def _gathered(news: Subscription) -> list[Event]:

@@ -21,7 +21,8 @@ from mooring.server.api.door import (
 from mooring.server.api.forward_shapes import Forward, LinkMoment, RemoteHost, Totals
 from mooring.server.api.problems import Refused, missing
 from mooring.server.api.shapes import Page
-from mooring.server.db import agents, forwards, timeline
+from mooring.server.change import changing
+from mooring.server.db import agents, forwards
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 
@@ -66,10 +67,10 @@ async def read_remote_host(remote_host_id: str, connection: Reading, _: Viewer) 
 
 
 @router.delete("/remote-hosts/{remote_host_id}", status_code=204, tags=["remote-hosts"])
-async def delete_remote_host(remote_host_id: str, state: TheState, _: Admin) -> Response:
+async def delete_remote_host(remote_host_id: str, state: TheState, who: Admin) -> Response:
     """Forget a remote host that is forwarded no longer, with its forwards and its history."""
-    now = state.clock()
-    async with state.database.write() as connection:
+    async with changing(state, who) as change:
+        connection = change.connection
         row = await forwards.by_id(connection, remote_host_id)
         if row is not None:
             # A report may be bringing it back at this moment.
@@ -84,15 +85,9 @@ async def delete_remote_host(remote_host_id: str, state: TheState, _: Admin) -> 
                 "bring it back: stop that first",
             )
         await forwards.remove(connection, remote_host_id)
-        told = Told(
-            Entity.REMOTE_HOST,
-            Operation.DELETED,
-            remote_host_id,
-            row["network_id"],
-            f"{row['address']} forgotten",
-        )
-        await timeline.write(connection, [told], now)
-    state.tell([told.changed])
+        title = f"{row['address']} forgotten"
+        network = row["network_id"]
+        change.tell(Told(Entity.REMOTE_HOST, Operation.DELETED, remote_host_id, network, title))
     return Response(status_code=204)
 
 

@@ -30,7 +30,8 @@ from mooring.server.api.shapes import (
     Route,
     SetAside,
 )
-from mooring.server.db import hosts, subnets, timeline
+from mooring.server.change import changing
+from mooring.server.db import hosts, subnets
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 
@@ -64,42 +65,33 @@ async def read_host(host_id: str, connection: Reading, _: Viewer) -> Host:
 
 
 @router.patch("/hosts/{host_id}", tags=["hosts"])
-async def rename_host(host_id: str, change: HostChange, state: TheState, _: Member) -> Host:
+async def rename_host(host_id: str, asked: HostChange, state: TheState, who: Member) -> Host:
     """Give a host a name that no report touches, or with null its own one back."""
-    now = state.clock()
-    async with state.database.write() as connection:
-        row = await hosts.by_id(connection, host_id)
+    async with changing(state, who) as change:
+        row = await hosts.by_id(change.connection, host_id)
         if row is None:
             raise missing("host", host_id)
-        given = (change.name or "").strip() or None
+        given = (asked.name or "").strip() or None
         name = given or row["hostname"] or next(iter(row["addresses"]), row["name"])
-        await hosts.rename(connection, row, given, name)
+        await hosts.rename(change.connection, row, given, name)
         told = Told(Entity.HOST, Operation.CHANGED, host_id, row["network_id"], name)
-        await timeline.write(connection, [told], now)
-    state.tell([told.changed])
+        change.tell(told, action="renamed", detail=f"from {row['name']}")
     return _host({**row, "given_name": given, "name": name})
 
 
 @router.delete("/hosts/{host_id}", status_code=204, tags=["hosts"])
-async def delete_host(host_id: str, state: TheState, _: Member) -> Response:
+async def delete_host(host_id: str, state: TheState, who: Member) -> Response:
     """Forget a host; if an agent still sees it, its next report brings it back."""
-    now = state.clock()
-    async with state.database.write() as connection:
-        row = await hosts.by_id(connection, host_id)
+    async with changing(state, who) as change:
+        row = await hosts.by_id(change.connection, host_id)
         if row is None:
             raise missing("host", host_id)
         network = row["network_id"]
-        gone = await subnets.own(connection, host_id)
-        await hosts.remove(connection, host_id)
-        gone |= await subnets.retire(connection, network, now)
-        told = Told(Entity.HOST, Operation.DELETED, host_id, network, row["name"])
-        await timeline.write(connection, [told], now)
-    state.tell(
-        [
-            told.changed,
-            *(Changed(Entity.SUBNET, Operation.DELETED, i, network) for i in gone),
-        ]
-    )
+        gone = await subnets.own(change.connection, host_id)
+        await hosts.remove(change.connection, host_id)
+        gone |= await subnets.retire(change.connection, network, change.now)
+        change.tell(Told(Entity.HOST, Operation.DELETED, host_id, network, row["name"]))
+        change.add(*(Changed(Entity.SUBNET, Operation.DELETED, i, network) for i in gone))
     return Response(status_code=204)
 
 

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mooring.server.db.listing import BadList
+from mooring.server.roles import Conflict, NotAllowed
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +63,14 @@ def install(app: FastAPI) -> None:
     async def refused(request: Request, error: Refused) -> JSONResponse:
         headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
         return problem(request, error.status, error.detail, error.errors, headers)
+
+    @app.exception_handler(NotAllowed)
+    async def not_allowed(request: Request, error: NotAllowed) -> JSONResponse:
+        return problem(request, 403, str(error))
+
+    @app.exception_handler(Conflict)
+    async def conflict(request: Request, error: Conflict) -> JSONResponse:
+        return problem(request, 409, str(error))
 
     @app.exception_handler(BadList)
     async def bad_list(request: Request, error: BadList) -> JSONResponse:

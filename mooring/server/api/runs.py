@@ -24,6 +24,7 @@ from mooring.server.api.door import (
 from mooring.server.api.problems import Refused, missing
 from mooring.server.api.shapes import Page, Run, RunProgress, RunRequest
 from mooring.server.api.shapes import RunState as RunStateName
+from mooring.server.change import changing
 from mooring.server.db import agents, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
@@ -73,8 +74,8 @@ async def read_run(run_id: str, state: TheState, connection: Reading, _: Viewer)
 @router.post("", status_code=202)
 async def request_run(asked: RunRequest, state: TheState, who: Member) -> Run:
     """Ask an agent to look. Answered at once; the run goes on by itself and can be watched."""
-    now = state.clock()
-    async with state.database.write() as connection:
+    async with changing(state, who) as change:
+        connection, now = change.connection, change.now
         sender = await agents.by_id(connection, asked.agent_id)
         if sender is None:
             raise missing("agent", asked.agent_id)
@@ -88,9 +89,9 @@ async def request_run(asked: RunRequest, state: TheState, who: Member) -> Run:
         row = await runs.create(connection, new_id(), sender, "request", now)
         assert row is not None
         told = _told(row, Operation.CREATED, f"Look of {sender['name']} asked by {who.name}")
-        await timeline.write(connection, [told], now)
+        change.tell(told, action="asked for")
+        change.add(RunMoved(row["id"], RunState.PENDING, row["network_id"]))
         answer = await _shape(connection, {**row, "agent_name": sender["name"]}, now)
-    state.tell([told.changed, RunMoved(row["id"], RunState.PENDING, row["network_id"])])
     log.info("run_requested", run=row["id"], agent=sender["name"], by=who.name)
     return answer
 
@@ -98,8 +99,8 @@ async def request_run(asked: RunRequest, state: TheState, who: Member) -> Run:
 @router.post("/{run_id}/cancel")
 async def cancel_run(run_id: str, state: TheState, who: Member) -> Run:
     """Cancel a run in any phase. What it has stored so far stays."""
-    now = state.clock()
-    async with state.database.write() as connection:
+    async with changing(state, who) as change:
+        connection, now = change.connection, change.now
         row = await runs.shown(connection, run_id, lock=True)
         if row is None:
             raise missing("run", run_id)
@@ -107,11 +108,11 @@ async def cancel_run(run_id: str, state: TheState, who: Member) -> Run:
         if not await runs.move(connection, row, RunState.CANCELLED, now, reason=reason):
             raise Refused(409, f"the run has ended already: it is {row['state']}")
         told = _told(row, Operation.CHANGED, f"Look of {row['agent_name']} cancelled")
-        await timeline.write(connection, [told], now)
+        change.tell(told, action="cancelled")
+        change.add(RunMoved(run_id, RunState.CANCELLED, row["network_id"]))
         after = await runs.shown(connection, run_id)
         assert after is not None
         answer = await _shape(connection, after, now)
-    state.tell([told.changed, RunMoved(run_id, RunState.CANCELLED, row["network_id"])])
     log.info("run_cancelled", run=run_id, by=who.name)
     return answer
 

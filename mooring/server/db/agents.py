@@ -12,7 +12,16 @@ from mooring.core.ids import new_id
 from mooring.server.db import can
 from mooring.server.db.engine import insert_new
 from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
-from mooring.server.db.tables import agent, network, remote_host, report, run, subject
+from mooring.server.db.tables import (
+    agent,
+    agent_key,
+    metadata,
+    network,
+    remote_host,
+    report,
+    run,
+    subject,
+)
 from mooring.server.merge import Row
 
 SILENT_AFTER = 60.0
@@ -44,6 +53,7 @@ async def create(
     name: str,
     now: float,
     duties: Sequence[str] = ("discovery",),
+    **more: Any,
 ) -> Row | None:
     """A new agent; None if another connection made it in this same moment."""
     values: dict[str, Any] = {
@@ -57,11 +67,51 @@ async def create(
         "engines": [],
         "duties": list(duties),
         "online": False,
+        "awaited": False,
+        "given_name": None,
         "first_seen": now,
         "last_seen": now,
+        **more,
     }
     made = await insert_new(connection, agent, values, ("network_id", "outbox"))
     return values if made else None
+
+
+async def expect(connection: AsyncConnection, network_id: str, name: str, now: float) -> Row:
+    """An agent that is made ready for a machine that has yet to be heard of."""
+    more = {"awaited": True, "given_name": name}
+    made = await create(connection, network_id, f"awaited:{new_id()}", name, now, (), **more)
+    assert made is not None
+    return made
+
+
+async def arrive(
+    connection: AsyncConnection, key_id: str, outbox: str, now: float, duties: Sequence[str]
+) -> Row | None:
+    """An outbox that nobody knew becomes the agent that is awaited with this key, if one is."""
+    its = select(agent_key.c.agent_id).where(agent_key.c.key_id == key_id)
+    query = select(agent.c.id).where(agent.c.id.in_(its), agent.c.awaited.is_(True))
+    for agent_id in (await connection.execute(query.order_by(agent.c.first_seen))).scalars().all():
+        # Two words of one machine may come at once: one of them is the first.
+        arrived = await connection.execute(
+            update(agent)
+            .where(agent.c.id == agent_id, agent.c.awaited.is_(True))
+            .values(
+                outbox=outbox, awaited=False, duties=list(duties), first_seen=now, last_seen=now
+            )
+        )
+        if arrived.rowcount:
+            return await by_id(connection, agent_id)
+    return None
+
+
+async def move(connection: AsyncConnection, agent_id: str, network_id: str) -> None:
+    """Bring an agent, and what is its own, into another network. Its host stays where it is."""
+    for table in metadata.sorted_tables:
+        if {"agent_id", "network_id"} <= set(table.c.keys()):
+            its = update(table).where(table.c.agent_id == agent_id)
+            await connection.execute(its.values(network_id=network_id))
+    await change(connection, agent_id, network_id=network_id, host_id=None)
 
 
 async def change(connection: AsyncConnection, agent_id: str, **values: Any) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import delete, func, insert, select, text, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
+from mooring.server.db import keys
 from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
 from mooring.server.db.tables import agent, host, network, subnet
 from mooring.server.merge import Row
@@ -23,16 +24,22 @@ _NETWORKS = Listing(
 )
 
 
-async def page(connection: AsyncConnection, ask: Ask) -> Paged:
-    """Networks, each with the number of its hosts, subnets and agents."""
+async def page(connection: AsyncConnection, ask: Ask, now: float) -> Paged:
+    """Networks, each with the number of its hosts, subnets, agents and agents' keys."""
     paged = await fetch(connection, _NETWORKS, ask)
-    return Paged(await _with_counts(connection, paged.rows), paged.next, paged.total)
+    return Paged(await _with_counts(connection, paged.rows, now), paged.next, paged.total)
 
 
 async def by_id(connection: AsyncConnection, network_id: str) -> Row | None:
     query = select(network).where(network.c.id == network_id)
     row = (await connection.execute(query)).mappings().first()
-    return (await _with_counts(connection, [dict(row)]))[0] if row else None
+    return dict(row) if row else None
+
+
+async def counted(connection: AsyncConnection, network_id: str, now: float) -> Row | None:
+    """One network as it is listed."""
+    row = await by_id(connection, network_id)
+    return (await _with_counts(connection, [row], now))[0] if row else None
 
 
 async def by_name(connection: AsyncConnection, name: str) -> Row | None:
@@ -42,7 +49,12 @@ async def by_name(connection: AsyncConnection, name: str) -> Row | None:
 
 
 async def names(connection: AsyncConnection) -> list[str]:
-    return list((await connection.execute(select(network.c.name).order_by("name"))).scalars())
+    return list((await names_by_id(connection)).values())
+
+
+async def names_by_id(connection: AsyncConnection) -> dict[str, str]:
+    query = select(network.c.id, network.c.name).order_by(network.c.name)
+    return dict((await connection.execute(query)).all())
 
 
 async def lock_names(connection: AsyncConnection) -> None:
@@ -82,9 +94,9 @@ async def remove(connection: AsyncConnection, network_id: str) -> None:
     await connection.execute(delete(network).where(network.c.id == network_id))
 
 
-async def _with_counts(connection: AsyncConnection, rows: Collection[Row]) -> list[Row]:
+async def _with_counts(connection: AsyncConnection, rows: Collection[Row], now: float) -> list[Row]:
     ids = [row["id"] for row in rows]
-    counts: dict[str, dict[str, int]] = {}
+    counts = {"key": await keys.count_of_networks(connection, ids, now)}
     for table in (host, subnet, agent):
         query = select(table.c.network_id, func.count()).where(table.c.network_id.in_(ids))
         if "gone_at" in table.c:

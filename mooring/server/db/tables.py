@@ -22,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata = MetaData(
@@ -262,6 +263,11 @@ agent = Table(
     Column("allowed", JSON(none_as_null=True)),
     # Set when it polls and unset when it leaves or falls silent.
     Column("online", Boolean, nullable=False),
+    # Whether somebody made it ready for a machine that has yet to be heard of; its outbox is made
+    # up until then.
+    Column("awaited", Boolean, nullable=False, server_default=false()),
+    # The name that a person typed; what it calls itself never touches it.
+    Column("given_name", String(253)),
     *_seen()[1:],
     UniqueConstraint("network_id", "outbox"),
 )
@@ -489,18 +495,29 @@ user = Table(
     Column("created_at", Double, nullable=False),
 )
 
+    # "" before the invitation was used: no password fits.
 session = Table(
     "session",
+    Column("disabled_at", Double),
+    Column("last_login_at", Double),
+    # SHA-256 of what the one-time link holds.
+    Column("invitation_hash", String(64)),
+    Column("invitation_expires_at", Double),
     metadata,
     # SHA-256 of the cookie.
-    Column("hash", String(64), primary_key=True),
+    Column("hash", String(64), nullable=False, unique=True),
     _of("user", index=True),
     Column("created_at", Double, nullable=False),
+    # By which it can be shown; it opens nothing.
+    _id(),
     Column("expires_at", Double, nullable=False, index=True),
 )
 
 key = Table(
     "key",
+    Column("last_used_at", Double, nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("browser", String(300), nullable=False),
     metadata,
     _id(),
     Column("name", String(100), nullable=False),
@@ -515,4 +532,38 @@ key = Table(
     Column("expires_at", Double),
     Column("last_used_at", Double),
     Column("revoked_at", Double),
+    # Whose it is; null for an agent's, and for one that a command on the server's machine made.
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), index=True),
 )
+    Column("rotated_at", Double),
+    # The hash before the last rotation, and until when that secret still opens.
+    Column("old_hash", String(64), index=True),
+    Column("old_until", Double),
+)
+
+agent_key = Table(
+    "agent_key",
+    metadata,
+    # Which agents a key was made for or used by: while one opens anything its agent stays in the
+    # key's network.
+    Column("agent_id", ForeignKey("agent.id", ondelete="CASCADE"), primary_key=True),
+    Column("key_id", ForeignKey("key.id", ondelete="CASCADE"), primary_key=True, index=True),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    _id(),
+    Column("at", Double, nullable=False, index=True),
+    # No references: the audit outlives whom and what it tells of.
+    Column("who_kind", String(16), nullable=False),
+    Column("who_id", String(36), nullable=False),
+    Column("who_name", String(250), nullable=False),
+    Column("user_id", String(36), index=True),
+    Column("action", String(32), nullable=False),
+    Column("entity", String(32), nullable=False),
+    Column("entity_id", String(36), nullable=False, index=True),
+    Column("network_id", String(36)),
+    Column("title", String(500), nullable=False),
+    Column("detail", String(2000), nullable=False),
+    Column("address", String(64), nullable=False),
