@@ -22,11 +22,11 @@ class Entity(StrEnum):
     REPORT = "report"
     SET_ASIDE = "set_aside"
     USER = "user"
+    SESSION = "session"
     KEY = "key"
 
 
 class Operation(StrEnum):
-    SESSION = "session"
     CREATED = "created"
     CHANGED = "changed"
     DELETED = "deleted"

@@ -17,7 +17,6 @@ from mooring.server.api import (
     audit,
     bounds,
     can,
-    containers,
     description,
     events,
     forwards,
@@ -34,9 +33,9 @@ from mooring.server.api import (
     subnets,
     timeline,
     topology,
+    users,
 )
 from mooring.server.api.metrics import API
-    users,
 from mooring.server.api.shapes import Problem
 from mooring.server.metrics import Metrics
 from mooring.server.state import State
@@ -49,21 +48,21 @@ NOUNS = (
     subnets,
     hosts,
     agents,
+    agent_changes,
     forwards,
     can,
     runs,
     reports,
     timeline,
-    agent_changes,
     events,
+    users,
     keys,
+    audit,
     topology,
 )
 
 
-    users,
 def create_app(state: State) -> FastAPI:
-    audit,
     """The whole server as an ASGI app; ``state`` is its own."""
     counters = Metrics()
 
