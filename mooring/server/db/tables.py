@@ -491,33 +491,33 @@ user = Table(
     # Lower case: two users may not differ in case alone.
     Column("login", String(100), nullable=False, unique=True),
     Column("role", String(16), nullable=False),
+    # "" before the invitation was used: no password fits.
     Column("password_hash", Text, nullable=False),
     Column("created_at", Double, nullable=False),
-)
-
-    # "" before the invitation was used: no password fits.
-session = Table(
-    "session",
     Column("disabled_at", Double),
     Column("last_login_at", Double),
     # SHA-256 of what the one-time link holds.
     Column("invitation_hash", String(64)),
     Column("invitation_expires_at", Double),
+)
+
+session = Table(
+    "session",
     metadata,
+    # By which it can be shown; it opens nothing.
+    _id(),
     # SHA-256 of the cookie.
     Column("hash", String(64), nullable=False, unique=True),
     _of("user", index=True),
     Column("created_at", Double, nullable=False),
-    # By which it can be shown; it opens nothing.
-    _id(),
     Column("expires_at", Double, nullable=False, index=True),
+    Column("last_used_at", Double, nullable=False),
+    Column("address", String(64), nullable=False),
+    Column("browser", String(300), nullable=False),
 )
 
 key = Table(
     "key",
-    Column("last_used_at", Double, nullable=False),
-    Column("address", String(64), nullable=False),
-    Column("browser", String(300), nullable=False),
     metadata,
     _id(),
     Column("name", String(100), nullable=False),
@@ -528,13 +528,12 @@ key = Table(
     Column("kind", String(16), nullable=False),
     Column("role", String(16), nullable=False),
     Column("network_id", ForeignKey("network.id", ondelete="CASCADE"), index=True),
+    # Whose it is; null for an agent's, and for one that a command on the server's machine made.
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), index=True),
     Column("created_at", Double, nullable=False),
     Column("expires_at", Double),
     Column("last_used_at", Double),
     Column("revoked_at", Double),
-    # Whose it is; null for an agent's, and for one that a command on the server's machine made.
-    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), index=True),
-)
     Column("rotated_at", Double),
     # The hash before the last rotation, and until when that secret still opens.
     Column("old_hash", String(64), index=True),
@@ -567,3 +566,4 @@ audit = Table(
     Column("title", String(500), nullable=False),
     Column("detail", String(2000), nullable=False),
     Column("address", String(64), nullable=False),
+)
