@@ -5,26 +5,76 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from typing import Annotated
 
+from cyclopts import Parameter, validators
 from rich.console import Console
 from rich.table import Table
 
 from mooring.cli.options import Format, LogLevel
 from mooring.core import log as logging
 from mooring.core.identity import machine_identity
-from mooring.discovery import containers, local
+from mooring.discovery import local
+from mooring.discovery.scan.options import RATE, TARGET_RATE, ScanOptions
 from mooring.model import wire
 from mooring.model.container import Engine, EngineState
 from mooring.model.machine import Machine
 from mooring.model.net import InterfaceState
+from mooring.model.scan import Depth
+
+Scan = Annotated[
+    list[str] | None,
+    Parameter(
+        help="Scan a network (192.168.1.0/24) or a host instead; `attached` for all networks that "
+        "this machine is in."
+    ),
+]
+Allow = Annotated[
+    list[str] | None,
+    Parameter(help="A network that may be scanned though this machine is not in it."),
+]
+Rate = Annotated[float, Parameter(validator=validators.Number(gte=1))]
 
 
-def discover(*, format: Format = "table", log_level: LogLevel = "warning") -> None:  # noqa: A002
-    """Look at this machine once and print what is seen.
+def discover(
+    *,
+    scan: Scan = None,
+    full: bool = False,
+    hosts_only: bool = False,
+    allow: Allow = None,
+    interface: str | None = None,
+    rate: Rate = RATE,
+    target_rate: Rate = TARGET_RATE,
+    format: Format = "table",  # noqa: A002
+    log_level: LogLevel = "warning",
+) -> None:
+    """Look at this machine once and print what is seen, or scan networks from here.
 
-    Interfaces, subnets, routes, neighbours, and the containers of Docker and Podman.
+    Interfaces, subnets, routes, neighbours, and the containers of Docker and Podman; with --scan
+    the hosts of a network and their open TCP ports.
+
+    Args:
+        full: Look at all 65,535 ports, not only at those that services are usually found on.
+        hosts_only: Look only who is there.
+        interface: Take only this interface's networks as this machine's.
+        rate: Packets a second at the most.
+        target_rate: Packets a second to any one host at the most.
     """
     logging.set_up(log_level)
+    if scan:
+        from mooring.cli.scan import scan as scan_networks
+
+        depth = Depth.FULL if full else Depth.NONE if hosts_only else Depth.LIGHT
+        options = ScanOptions(rate=rate, target_rate=target_rate)
+        scan_networks(
+            scan,
+            depth=depth,
+            allow=allow or (),
+            interface=interface,
+            options=options,
+            as_json=format == "json",
+        )
+        return
     machine, engines = asyncio.run(_look())
     if format == "json":
         seen = {"machine": machine, "engines": engines}
@@ -34,6 +84,8 @@ def discover(*, format: Format = "table", log_level: LogLevel = "warning") -> No
 
 
 async def _look() -> tuple[Machine, tuple[Engine, ...]]:
+    from mooring.discovery import containers
+
     machine, (found, _) = await asyncio.gather(
         asyncio.to_thread(local.look, machine_identity() or "unknown"),
         containers.look(os.environ),
