@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -13,8 +13,10 @@ from mooring.model.service import Means
 
 CATEGORIES = (
     "access",  # SSH, RDP, VNC: a way into a machine
+    "ai",
     "automation",  # homes and workflows
     "backup",
+    "camera",
     "chat",
     "container",  # engines, registries and what manages them
     "dashboard",
@@ -62,12 +64,8 @@ class Match:
     group: str = ""
 
     def fits(self, sight: Sight) -> bool:
-        """Whether this is a text to look at, whatever it says."""
-        return (
-            self.means is sight.means
-            and (not self.of or self.of == sight.of)
-            and self.path == sight.path
-        )
+        """Whether a text of its means is one to look at, whatever it says."""
+        return (not self.of or self.of == sight.of) and self.path == sight.path
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +96,18 @@ class Catalogue:
         ports = {port for entry in self.entries.values() for port in entry.ports}
         return tuple(sorted(ports.difference(PRINTERS)))
 
-    @cached_property
+    @property
     def knows_favicons(self) -> bool:
-        return any(
-            match.means is Means.FAVICON
-            for entry in self.entries.values()
-            for match in entry.matches
-        )
+        return Means.FAVICON in self.looking_at
+
+    @cached_property
+    def looking_at(self) -> Mapping[Means, Sequence[tuple[Entry, Match]]]:
+        """The matches by what they look at, with whose they are."""
+        found: dict[Means, list[tuple[Entry, Match]]] = {}
+        for entry in self.entries.values():
+            for match in entry.matches:
+                found.setdefault(match.means, []).append((entry, match))
+        return found
 
     def usually_on(self, port: int, *, udp: bool = False) -> tuple[Entry, ...]:
         """The entries that name this port as usual."""

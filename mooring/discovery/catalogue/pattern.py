@@ -45,11 +45,13 @@ class BadPattern(ValueError):
 class Pattern:
     text: str
     compiled: re.Pattern[str]
-    needs: str
-    """A text, lower case, without which nothing matches: cheaper to look for."""
+    needs: tuple[str, ...]
+    """Texts, lower case, without one of which nothing matches: cheaper to look for."""
 
     def search(self, sight: Sight) -> re.Match[str] | None:
-        return self.compiled.search(sight.text) if self.needs in sight.lower else None
+        if self.needs and not any(text in sight.lower for text in self.needs):
+            return None
+        return self.compiled.search(sight.text)
 
 
 def read_pattern(text: str, longest: int) -> Pattern:
@@ -95,7 +97,8 @@ def _cost(parsed: Any, longest: int, after: Any = None) -> tuple[float, float]:
     """
     ways, length = 1.0, 0.0
     following = [*list(parsed)[1:], after]
-    for (what, argument), then in zip(parsed, following, strict=True):
+    # Of nothing at all, what follows is the whole of it: "" and the branch of (a|).
+    for (what, argument), then in zip(parsed, following, strict=len(parsed) > 0):
         w, n = _cost_of(what, argument, longest, then)
         ways, length = ways * w, min(length + n, float(longest))
     return ways, length
@@ -178,14 +181,24 @@ def _power(base: float, exponent: int) -> float:
         return float("inf")
 
 
-def _needed(parsed: Any) -> str:
-    """The longest run of ASCII characters that every match has in it, in lower case."""
-    best = run = ""
-    for what, argument in parsed:
+def _needed(parsed: Any) -> tuple[str, ...]:
+    """ASCII texts of which every match has one in it, in lower case; the longest that are sure."""
+    best: tuple[str, ...] = ()
+    run = ""
+    for what, argument in [*parsed, (_END, None)]:
         if what is _parser.LITERAL and argument < 128:
             run += chr(argument).lower()
             continue
-        inner = _needed(argument[3]) if what is _parser.SUBPATTERN else ""
-        best = max(best, run, inner, key=len)
+        inner: tuple[str, ...] = ()
+        if what is _parser.SUBPATTERN:
+            inner = _needed(argument[3])
+        elif what is _parser.BRANCH:
+            each = [_needed(branch) for branch in argument[1]]
+            inner = tuple(text for texts in each for text in texts) if all(each) else ()
+        best = max(best, (run,) if run else (), inner, key=_sureness)
         run = ""
-    return max(best, run, key=len)
+    return best
+
+
+def _sureness(texts: tuple[str, ...]) -> int:
+    return min(map(len, texts), default=0)
