@@ -16,6 +16,11 @@ app.command("mooring.cli.server:server", help="Run the server alone.")
 app.command("mooring.cli.agent:agent", help="Look at this machine and report to a server.")
 app.command("mooring.cli.discover:discover", help="Look once and print; no server.")
 app.command(
+    "mooring.cli.identify:identify_command",
+    name="identify",
+    help="Ask a host what its services are, and explain.",
+)
+app.command(
     "mooring.cli.forward:app", name="forward", help="A remote Docker host's ports, on localhost."
 )
 app.command("mooring.cli.can.door:can", help="A Docker network that is a CAN bus.", help_flags=[])

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mooring.discovery.catalogue import Catalogue, Entry, Match
 from mooring.discovery.seen import Seen, Sight, readable
@@ -22,6 +22,9 @@ MOST_PATHS = 4
 """Paths beside / that one port is asked for."""
 
 _SAYS = (Means.HTTP_TITLE, Means.SSH, Means.BANNER, Means.HTTP_HEADER, Means.HTTP_STATUS, Means.TLS)
+
+_Hits = dict[Match, tuple[str, str]]
+"""Matches that are right: what of the text to show, and the version in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +122,30 @@ def image_name(image: str) -> str:
 def _weighed(
     sights: Iterable[Sight], catalogue: Catalogue, seen: Seen | None = None
 ) -> tuple[Verdict, ...]:
-    texts: dict[Means, list[Sight]] = {}
-    for sight in sights:
-        texts.setdefault(sight.means, []).append(sight)
-    found = [v for e in catalogue.entries.values() if (v := _weigh(e, texts, seen)) is not None]
+    hits = _hits(sights, catalogue, seen.number if seen else 0)
+    found = [_weigh(catalogue.entries[name], hit, seen) for name, hit in hits.items()]
+    found = [v for v in found if v.service.evidence or v.lacking]
     instead = {
         less: v.entry.name
         for v in found
         if v.service.confidence >= NAMED
         for less in v.entry.instead_of
     }
-    judged = [Verdict(v.entry, v.service, v.lacking, instead.get(v.entry.name, "")) for v in found]
+    judged = [replace(v, instead=instead.get(v.entry.name, "")) for v in found]
     return tuple(sorted(judged, key=_rank))
+
+
+def _hits(sights: Iterable[Sight], catalogue: Catalogue, port: int) -> dict[str, _Hits]:
+    """By an entry's name: which of its matches are right."""
+    texts: dict[Means, list[Sight]] = {}
+    for sight in sights:
+        texts.setdefault(sight.means, []).append(sight)
+    found: dict[str, _Hits] = {}
+    for means, seen in texts.items():
+        for entry, match in catalogue.looking_at.get(means, ()):
+            if (hit := _hit(match, seen, port)) is not None:
+                found.setdefault(entry.name, {})[match] = hit
+    return found
 
 
 def _rank(verdict: Verdict) -> tuple[bool, bool, float, str]:
@@ -139,19 +154,15 @@ def _rank(verdict: Verdict) -> tuple[bool, bool, float, str]:
     return (not verdict.named, verdict.entry.generic, -service.confidence, service.name)
 
 
-def _weigh(entry: Entry, texts: Mapping[Means, list[Sight]], seen: Seen | None) -> Verdict | None:
-    port = seen.number if seen else 0
-    hits = [(match, _hit(match, texts.get(match.means, ()), port)) for match in entry.matches]
-    missed = {match.group for match, hit in hits if hit is None and match.group}
-    counted = [(m, hit) for m, hit in hits if hit is not None and m.group not in missed]
-    partly = {m.group for m, hit in hits if hit is not None and m.group in missed}
-    lacking = tuple(m for m, hit in hits if hit is None and m.group in partly)
-    if not counted and not lacking:
-        return None
-    evidence = [Evidence(m.means, hit[0], m.confidence) for m, hit in counted]
-    if evidence and seen is not None and port in _usual(entry, seen.protocol):
-        evidence.append(Evidence(Means.PORT, f"{port} is usual for it", USUAL_PORT))
-    versions = [(m.confidence, hit[1]) for m, hit in counted if hit[1]]
+def _weigh(entry: Entry, hits: _Hits, seen: Seen | None) -> Verdict:
+    missed = {match.group for match in entry.matches if match.group and match not in hits}
+    counted = [(m, *hits[m]) for m in entry.matches if m in hits and m.group not in missed]
+    partly = {match.group for match in hits if match.group in missed}
+    lacking = tuple(m for m in entry.matches if m.group in partly and m not in hits)
+    evidence = [Evidence(match.means, shown, match.confidence) for match, shown, _ in counted]
+    if evidence and seen is not None and seen.number in _usual(entry, seen.protocol):
+        evidence.append(Evidence(Means.PORT, f"{seen.number} is usual for it", USUAL_PORT))
+    versions = [(match.confidence, version) for match, _, version in counted if version]
     return Verdict(
         entry,
         Service(

@@ -139,7 +139,8 @@ class _Asking:
                     shown = certificate_sights(over.certificate)
                     self.asked.sights += shown
                     self._tell("TLS", shown[0].text if shown else "no certificate")
-                if self.way.greets or not self.way.http:
+                # A GET does no harm where HTTP is usual: who would greet does so all the same.
+                if not self.way.http:
                     if said := await over.hear(self._greeting_s(over)):
                         self.greeted = True
                         self._banner("", said)
