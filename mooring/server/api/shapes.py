@@ -14,10 +14,10 @@ from mooring.server.api.base import Asked, Moment, Name, Shape, Whole
 
 Item = TypeVar("Item")
 
-Role = Literal["viewer", "member", "admin", "owner"]
 RunState = Literal["pending", "starting", "running", "complete", "failed", "cancelled"]
 Duty = Literal["discovery", "forward", "can"]
-AgentState = Literal["online", "offline"]
+AgentState = Literal["online", "offline", "awaited"]
+"""``awaited``: made ready by somebody, and not heard of yet."""
 
 
 class Page(BaseModel, Generic[Item]):
@@ -55,6 +55,8 @@ class Network(Shape):
     host_count: int
     subnet_count: int
     agent_count: int
+    key_count: int
+    """Agents' keys that open it."""
 
 
 class NetworkDraft(Asked):
@@ -223,8 +225,12 @@ class Agent(Shape):
     id: str
     network_id: str
     name: str
+    named: bool
+    """Whether a person gave it its name."""
     host_id: str | None
     state: AgentState
+    key_count: int
+    """Its keys that open anything: with one it stays in its network."""
     version: str
     duties: list[Duty]
     """What it does: only one with ``discovery`` can be asked to look."""
@@ -316,58 +322,6 @@ class Map(Shape):
     hosts: list[MapHost]
     total_hosts: int
     """More than ``hosts`` holds when the picture had to be cut."""
-
-
-class Key(Shape):
-    id: str
-    name: str
-    prefix: str
-    kind: Literal["user", "agent"]
-    role: Role
-    network_id: str | None
-    created_at: datetime
-    expires_at: datetime | None
-    last_used_at: datetime | None
-    revoked_at: datetime | None
-
-
-class KeyDraft(Asked):
-    name: Name
-    kind: Literal["user", "agent"] = "user"
-    role: Role = "viewer"
-    network_id: str | None = Field(default=None, max_length=36)
-    expires_at: Moment | None = None
-
-
-class NewKey(Key):
-    key: str
-    """Said once, here; only its hash is kept."""
-
-
-class User(Shape):
-    id: str
-    name: str
-    role: Role
-    created_at: datetime
-
-
-class Session(Shape):
-    user: User
-
-
-class Login(Asked):
-    name: Name
-    password: str = Field(min_length=1, max_length=1000)
-
-
-class Setup(Shape):
-    needed: bool
-
-
-class SetupOwner(Asked):
-    token: str = Field(min_length=1, max_length=200)
-    name: Name
-    password: str = Field(min_length=10, max_length=1000)
 
 
 class AgentPoll(Asked):
