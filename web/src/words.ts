@@ -62,6 +62,7 @@ const duties: Readonly<Record<string, string>> = {
   discovery: 'Looks at its machine',
   forward: 'Forwards ports',
   can: 'Wires CAN buses',
+  scan: 'Scans networks',
 }
 
 const summaries: Readonly<Record<string, string>> = {
@@ -143,6 +144,11 @@ export function eventWord(entity: string, operation: string): string {
   const thing = entityWord(entity)
   if (operation === 'created') return `New ${within(thing)}`
   return `${thing} ${operation === 'deleted' ? 'gone' : operation}`
+}
+
+export function eventTone(operation: string): Tone {
+  if (operation === 'created') return 'good'
+  return operation === 'deleted' ? 'warn' : 'idle'
 }
 
 export type Tone = 'good' | 'busy' | 'warn' | 'bad' | 'idle'

@@ -1,6 +1,6 @@
 /** A container's ports as people write them. */
 
-import type { Shapes } from '../../api/client'
+import type { Shapes } from '../api/client'
 
 export interface PortText {
   text: string

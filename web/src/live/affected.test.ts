@@ -39,6 +39,26 @@ test('a run concerns runs and never the hosts', () => {
   expect(affects(change('run'), ['map', { network_id: 'home' }])).toBe(false)
 })
 
+test('a run’s story concerns that run’s page alone, and no list', () => {
+  expect(affects(change('run_line'), ['run-lines', { id: 'a', limit: 200 }])).toBe(true)
+  expect(affects(change('run_line'), ['run-lines', { id: 'b', limit: 200 }])).toBe(false)
+  expect(affects(change('run'), ['run-lines', { id: 'a', limit: 200 }])).toBe(true)
+  expect(affects(change('run_line'), ['runs', { network_id: 'home' }])).toBe(false)
+})
+
+test('a port concerns what is made of ports, and never the picture without services', () => {
+  for (const noun of ['ports', 'services', 'hosts', 'workloads']) {
+    expect(affects(change('port'), [noun, { network_id: 'home' }])).toBe(true)
+  }
+  expect(affects(change('port'), ['map', { network_id: 'home' }])).toBe(false)
+})
+
+test('a schedule concerns the schedules, and so does a run that it began', () => {
+  expect(affects(change('schedule'), ['schedules', { network_id: 'home' }])).toBe(true)
+  expect(affects(change('run'), ['schedules', { network_id: 'home' }])).toBe(true)
+  expect(affects(change('schedule'), ['runs', { network_id: 'home' }])).toBe(false)
+})
+
 test('a remote host concerns the lists of them and of forwards, and its own page alone', () => {
   expect(affects(change('remote_host'), ['remote-hosts', {}])).toBe(true)
   expect(affects(change('remote_host'), ['remote-host', { id: 'a' }])).toBe(true)

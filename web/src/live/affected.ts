@@ -20,17 +20,22 @@ const madeOf: Readonly<Record<string, readonly string[]>> = {
   networks: ['network'],
   subnets: ['subnet', 'host', 'interface'],
   subnet: ['subnet', 'host', 'interface'],
-  hosts: ['host', 'interface', 'container', 'subnet', 'agent'],
-  host: ['host', 'interface', 'container', 'subnet', 'agent', 'set_aside'],
+  hosts: ['host', 'interface', 'port', 'container', 'subnet', 'agent'],
+  host: ['host', 'interface', 'port', 'container', 'subnet', 'agent', 'set_aside'],
   interfaces: ['interface', 'host'],
   routes: ['host', 'interface'],
   neighbours: ['host', 'interface'],
-  containers: ['container', 'host'],
+  containers: ['container', 'port', 'host'],
+  ports: ['port', 'container', 'host'],
+  services: ['port', 'container', 'host'],
+  workloads: ['port', 'container', 'host'],
   'set-aside': ['set_aside', 'host', 'report'],
   agents: ['agent', 'report'],
   agent: ['agent', 'report'],
   runs: ['run', 'agent'],
   run: ['run', 'agent'],
+  'run-lines': ['run', 'run_line'],
+  schedules: ['schedule', 'run', 'agent'],
   reports: ['report', 'agent'],
   keys: ['key'],
   session: ['user'],
@@ -45,15 +50,16 @@ const madeOf: Readonly<Record<string, readonly string[]>> = {
   'can-drivers': ['can_driver', 'can_bus', 'agent'],
 }
 
-/** Nouns that a query asks for by id, and the entity that the id is of. */
-const single: Readonly<Record<string, string>> = {
-  subnet: 'subnet',
-  host: 'host',
-  agent: 'agent',
-  run: 'run',
-  'remote-host': 'remote_host',
-  'link-history': 'remote_host',
-  'can-bus': 'can_bus',
+/** Nouns that a query asks for by id, and the entities whose events carry that id. */
+const single: Readonly<Record<string, readonly string[]>> = {
+  subnet: ['subnet'],
+  host: ['host'],
+  agent: ['agent'],
+  run: ['run'],
+  'run-lines': ['run', 'run_line'],
+  'remote-host': ['remote_host'],
+  'link-history': ['remote_host'],
+  'can-bus': ['can_bus'],
 }
 
 /** Entities that have lists of their own. */
@@ -67,7 +73,7 @@ export function affects(change: Changed, key: Key): boolean {
   if (noun === 'timeline') return true
   if (!madeOf[noun]?.includes(change.entity)) return false
   if (change.id === null) return true
-  if (single[noun] === change.entity) return asked['id'] === change.id
+  if (single[noun]?.includes(change.entity)) return asked['id'] === change.id
   // A list that belongs to one of them: news of another is none of its concern.
   const owner = asked[`${change.entity}_id`]
   if (owner && owners.has(change.entity)) return owner === change.id

@@ -9,6 +9,7 @@ import type { Query, QueryCacheNotifyEvent, QueryClient } from '@tanstack/svelte
 import { onFailure } from '../api/client'
 import { Unreachable } from '../api/problem'
 import { affects, type Changed, type Key } from './affected'
+import { Keeping } from './keeping'
 import { RefetchScheduler } from './scheduler'
 
 const FIRST_DELAY = 500
@@ -31,6 +32,7 @@ export class Live {
   private delay = FIRST_DELAY
   private running = false
   private readonly scheduler: RefetchScheduler
+  private readonly keeping: Keeping
   private readonly leave: (() => void)[] = []
 
   constructor(
@@ -38,6 +40,7 @@ export class Live {
     private readonly probe: Probe,
   ) {
     this.scheduler = new RefetchScheduler((hash) => this.refetch(hash))
+    this.keeping = new Keeping(client)
   }
 
   start(): void {
@@ -95,6 +98,7 @@ export class Live {
   /** The stream broke or could not be opened: look again soon, and less often the longer it lasts. */
   private lost(): void {
     this.close()
+    this.keeping.forget()
     if (!this.running) return
     if (this.connection === 'live') this.connection = 'connecting'
     clearTimeout(this.timer)
@@ -149,6 +153,7 @@ export class Live {
 
   /** Tells the scheduler of every fetch, whoever began it. */
   private follow(event: QueryCacheNotifyEvent): void {
+    this.keeping.follow(event)
     const { queryHash, state } = event.query
     if (event.type === 'removed') this.scheduler.forget(queryHash)
     else if (event.type === 'updated') {

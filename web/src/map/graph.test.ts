@@ -3,7 +3,7 @@ import { beforeEach, expect, test } from 'vitest'
 import { faint, links, looks, sizesFor, update, type Palette } from './graph'
 import { layout, type Layout, type MapData } from './layout'
 
-const palette: Palette = { host: '#111', agent: '#222', edge: '#333', kind: (kind) => (kind === 'lan' ? '#00f' : '#0ff') }
+const palette: Palette = { host: '#111', agent: '#222', edge: '#333', kind: (kind) => (kind === 'lan' ? '#00f' : '#0ff'), tint: () => '#0f0' }
 const small: MapData = {
   subnets: [{ id: 'lan', label: '10.0.0.0/24', kind: 'lan', host_id: null }],
   hosts: [

@@ -1,6 +1,8 @@
 /** Brings a graph up to a map and its layout by touching only what differs. */
 
 import type Graph from 'graphology'
+import { categoryLook } from '../services/categories'
+import type { IconName } from '../ui/icons'
 import { BUS } from './buses'
 import type { Layout, MapData } from './layout'
 
@@ -10,6 +12,8 @@ export interface Palette {
   agent: string
   edge: string
   kind(kind: string): string
+  /** The colour of a category of services. */
+  tint(category: string): string
 }
 
 /** Radii in pixels at the scale at which the whole map is seen. */
@@ -21,7 +25,7 @@ export interface Sizes {
 }
 
 export interface NodeLook {
-  type: 'point' | 'diamond'
+  type: 'point' | 'diamond' | 'square'
   x: number
   y: number
   size: number
@@ -32,26 +36,30 @@ export interface NodeLook {
   side: Side
   /** Whether the label stands whatever there is beside it. */
   forceLabel: boolean
+  /** The sign drawn on it where there is room. */
+  sign: IconName | null
 }
 
 /** So few nodes that all their labels have room. */
 export const FEW_NODES = 24
 /** Pixels of a link's thickness. */
-const LINK = 1.5
+const LINK = 0.8
 /** A diamond of the same reach as a disc looks smaller. */
 const DIAMOND = 1.45
+/** From so many hosts on, what runs on them has no links of its own: it stands beside its host. */
+const MANY_LINKED = 300
 
 export type Side = 'below' | 'above' | 'left' | 'right'
 
 /** Radii that suit a scale of `unit` pixels for each of the layout's units. */
 export function sizesFor(unit: number): Sizes {
   const between = (least: number, size: number, most: number) => Math.min(most, Math.max(least, size))
-  const host = between(1.3, unit * 0.42, 6.5)
+  const host = between(1.3, unit * 0.42, 8.5)
   return {
     host,
     agent: host * 1.25,
-    hub: between(host + 0.8, unit * 0.7, 9),
-    satellite: between(1, unit * 0.28, 5),
+    hub: between(host + 0.8, unit * 0.7, 9.5),
+    satellite: between(1, unit * 0.34, 6.5),
   }
 }
 
@@ -67,24 +75,37 @@ export function looks(map: MapData, layout: Layout, palette: Palette, sizes: Siz
   const all = new Map<string, NodeLook>()
   // Where a hull names several subnets, each hub says which it is.
   const crowded = new Set(layout.hulls.flatMap((hull) => (hull.subnetIds.length > 1 ? hull.subnetIds : [])))
-  const forceLabel = map.hosts.length + map.subnets.length <= FEW_NODES
-  const add = (id: string, size: number, color: string, label: string | null, side: Side = 'below', bus = false) => {
+  const forceLabel = map.hosts.length + map.subnets.length + (map.workloads?.length ?? 0) <= FEW_NODES
+  const add = (id: string, look: Omit<NodeLook, 'x' | 'y' | 'forceLabel' | 'type' | 'side' | 'sign'> & Partial<NodeLook>) => {
     const at = layout.points.get(id)
-    if (!at) return
-    const type = bus ? 'diamond' : 'point'
-    all.set(id, { type, x: at.x, y: at.y, size: bus ? size * DIAMOND : size, color, label, side, forceLabel })
+    if (at) all.set(id, { type: 'point', side: 'below', sign: null, ...look, x: at.x, y: at.y, forceLabel })
   }
   for (const subnet of map.subnets) {
     const bus = subnet.kind === BUS
     const orbits = layout.satellites.has(subnet.id)
-    const size = orbits ? sizes.satellite : sizes.hub
-    const color = palette.kind(subnet.kind)
-    if (orbits) add(subnet.id, size, color, subnet.label, sideOf(subnet.id, subnet.host_id, layout), bus)
-    else add(subnet.id, size, color, forceLabel && crowded.has(subnet.id) ? subnet.label : null, 'below', bus)
+    const size = (orbits ? sizes.satellite : sizes.hub) * (bus ? DIAMOND : 1)
+    const named = orbits || (forceLabel && crowded.has(subnet.id))
+    add(subnet.id, {
+      type: bus ? 'diamond' : 'point',
+      size,
+      color: palette.kind(subnet.kind),
+      label: named ? subnet.label : null,
+      side: orbits ? sideOf(subnet.id, subnet.host_id, layout) : 'below',
+    })
+  }
+  for (const work of map.workloads ?? []) {
+    add(work.id, {
+      type: work.kind === 'container' ? 'square' : 'point',
+      size: sizes.satellite,
+      color: palette.tint(work.category),
+      label: work.label,
+      side: sideOf(work.id, work.host_id, layout),
+      sign: categoryLook(work.category || work.kind).icon,
+    })
   }
   for (const host of map.hosts) {
     const [size, color] = host.agent ? [sizes.agent, palette.agent] : [sizes.host, palette.host]
-    add(host.id, size, color, host.label)
+    add(host.id, { size, color, label: host.label, sign: host.kind ? categoryLook(host.kind).icon : null })
   }
   return all
 }
@@ -122,6 +143,9 @@ export function links(map: MapData, layout: Layout): Links {
       if (!implied && layout.points.has(id)) join(host.id, id)
     }
   }
+  if (map.hosts.length <= MANY_LINKED) {
+    for (const { id, host_id } of map.workloads ?? []) if (layout.points.has(id)) join(host_id, id)
+  }
   return found
 }
 
@@ -148,6 +172,7 @@ function differs(have: Partial<NodeLook>, want: NodeLook): boolean {
     have.color !== want.color ||
     have.label !== want.label ||
     have.side !== want.side ||
-    have.forceLabel !== want.forceLabel
+    have.forceLabel !== want.forceLabel ||
+    have.sign !== want.sign
   )
 }

@@ -5,7 +5,7 @@
  * group that holds most of its hosts, with the hosts in a sunflower around it; such a group is an
  * island, and islands are packed on a spiral, the largest first. A group that is no subnet's home
  * (hosts with a foot in several) floats between its hubs. Subnets that are one host's own, as
- * Docker's bridges are, circle that host.
+ * Docker's bridges are, circle that host, and so does what runs on it.
  *
  * The unit is half the distance between two neighbouring hosts. The same map gives the same
  * picture, whatever its order; given what an earlier call remembered, whatever can stay, stays.
@@ -25,11 +25,26 @@ export interface MapHost {
   label: string
   agent: boolean
   subnet_ids: string[]
+  /** What it is, by the category of what speaks for it; "" where nothing does. */
+  kind?: string
+}
+
+/** What runs on a host: a service behind a port, or a container with what runs in it. */
+export interface MapWorkload {
+  id: string
+  host_id: string
+  kind: 'service' | 'container'
+  label: string
+  /** The catalogue's name of the service; "" where nobody knows. */
+  service: string
+  category: string
+  ports: number[]
 }
 
 export interface MapData {
   subnets: MapSubnet[]
   hosts: MapHost[]
+  workloads?: MapWorkload[]
 }
 
 /** A circle around an island and the subnets that are at home in it. */
@@ -50,7 +65,7 @@ export interface Memory {
 export interface Layout {
   points: Map<string, Point>
   hulls: Hull[]
-  /** Subnets that circle a host of their own. */
+  /** What circles a host: its own subnets, what runs on it. */
   satellites: Set<string>
   memory: Memory
 }
@@ -109,8 +124,9 @@ export function layout(map: MapData, before?: Memory): Layout {
   for (const [hostId, subnetIds] of own) {
     const host = points.get(hostId)
     if (!host) continue
+    const places = orbits(subnetIds.length)
     subnetIds.forEach((id, i) => {
-      points.set(id, shift(onOrbit(i, subnetIds.length), host))
+      points.set(id, shift(places[i] ?? { x: 0, y: 0 }, host))
       satellites.add(id)
     })
   }
@@ -138,8 +154,9 @@ function gather(map: MapData, before: Memory | undefined) {
     if (!owner || !known.has(owner)) continue
     if ((members.get(subnet.id) ?? []).some((id) => id !== owner)) continue
     isOwn.add(subnet.id)
-    own.set(owner, [...(own.get(owner) ?? []), subnet.id])
+    add(own, owner, subnet.id)
   }
+  for (const { id, host_id } of map.workloads ?? []) if (known.has(host_id)) add(own, host_id, id)
 
   const groups = new Map<string, Group>()
   const group = (key: string, subnetIds: string[]) => {
@@ -306,22 +323,44 @@ function remembered(group: Group, before: Memory): Point | null {
   return middle([...group.hubs, ...group.hostIds].flatMap((id) => before.points.get(id) ?? []))
 }
 
-/** The room a host takes with `satellites` subnets of its own around it. */
+/** The room a host takes with `satellites` around it. */
 function cellRadius(satellites: number): number {
-  return satellites ? orbit(satellites) + 1 : 1
+  return satellites ? reach(satellites) + 1 : 1
 }
 
-/** Satellites keep to this part of the circle, away from below, where the host's name stands. */
-const ORBIT_ARC = (Math.PI * 4) / 3
+/** Satellites keep to this part of a circle, away from below, where the host's name stands. */
+const ORBIT_ARC = Math.PI * 1.2
+const FIRST_ORBIT = 1.7
+const ORBIT_GAP = 1.3
+/** Between two satellites on one orbit. */
+const BETWEEN = 1.4
 
-function orbit(satellites: number): number {
-  return Math.max(1.7, ((satellites - 1) * 1.4) / ORBIT_ARC)
+const radiusOf = (ring: number) => FIRST_ORBIT + ring * ORBIT_GAP
+const roomOn = (ring: number) => 1 + Math.floor((radiusOf(ring) * ORBIT_ARC) / BETWEEN)
+
+/** How far the outmost of the orbits lies from the host. */
+function reach(satellites: number): number {
+  let ring = 0
+  for (let left = satellites - roomOn(0); left > 0; left -= roomOn(ring)) ring++
+  return radiusOf(ring)
 }
 
-function onOrbit(i: number, of: number): Point {
-  // Few keep to the upper half, clear of the name.
-  const arc = ORBIT_ARC * Math.min(1, of / 4)
-  return polar(orbit(of), Math.PI / 2 + arc * (of === 1 ? 0 : 0.5 - i / (of - 1)))
+/** Places around a host, the inmost orbit first. */
+function orbits(satellites: number): Point[] {
+  const places: Point[] = []
+  for (let ring = 0; places.length < satellites; ring++) {
+    const here = Math.min(roomOn(ring), satellites - places.length)
+    // Few keep to the upper half, clear of the name.
+    const arc = ORBIT_ARC * Math.min(1, here / (ring ? roomOn(ring) : 4))
+    for (let i = 0; i < here; i++) places.push(polar(radiusOf(ring), Math.PI / 2 + arc * (here === 1 ? 0 : 0.5 - i / (here - 1))))
+  }
+  return places
+}
+
+function add(lists: Map<string, string[]>, key: string, value: string): void {
+  const list = lists.get(key)
+  if (list) list.push(value)
+  else lists.set(key, [value])
 }
 
 function middle(points: Point[]): Point | null {

@@ -8,9 +8,10 @@ import Sigma from 'sigma'
 import { EdgeLineProgram, EdgeRectangleProgram, NodePointProgram } from 'sigma/rendering'
 import type { Settings } from 'sigma/settings'
 import { Taken, type Box } from './boxes'
-import { DiamondProgram } from './diamond'
+import { DiamondProgram, SquareProgram } from './shapes'
 import { faint, links, looks, sizesFor, update, FEW_NODES, type NodeLook, type Palette, type Side } from './graph'
 import { drawHulls, drawNames, inSight, type HullLook } from './hulls'
+import { drawSign } from './signs'
 import { layout, type Layout, type MapData, type Memory } from './layout'
 
 export interface Theme extends Palette {
@@ -35,9 +36,17 @@ const TOOLS = 44
 /** However little there is to see, it is not blown up beyond so many units across. */
 const LEAST_SPAN = 18
 /** Pixels for a unit at which a host and its neighbours can be told apart. */
-const READABLE_UNIT = 24
+const READABLE_UNIT = 32
+/** How nodes grow as one comes nearer: less than what is between them, up to so many pixels of radius. */
+const GROWTH = 0.75
+const LARGEST = 15
 /** Pixels for a unit from which a host's own subnets have their names. */
 const ROOMY_UNIT = 55
+/** A node smaller than this (pixels of radius) has no room for a sign. */
+const LEAST_SIGNED = 6
+/** How much of a node its sign takes. */
+const SIGN_SHARE = 0.72
+const SIGN_STROKE = 2
 /** From so many hosts on, links are faint hairlines and are hidden while the picture moves. */
 const MANY_HOSTS = 600
 
@@ -46,6 +55,7 @@ export class MapRenderer {
   private readonly sigma: Sigma
   private readonly hullContext: CanvasRenderingContext2D
   private readonly nameContext: CanvasRenderingContext2D
+  private readonly signContext: CanvasRenderingContext2D
   private map: MapData = { subnets: [], hosts: [] }
   private layout: Layout | null = null
   private memory: Memory | undefined
@@ -62,7 +72,7 @@ export class MapRenderer {
     onSelect: (id: string | null) => void,
   ) {
     this.sigma = new Sigma(this.graph, container, {
-      nodeProgramClasses: { point: NodePointProgram, diamond: DiamondProgram },
+      nodeProgramClasses: { point: NodePointProgram, diamond: DiamondProgram, square: SquareProgram },
       edgeProgramClasses: { line: EdgeLineProgram, soft: EdgeRectangleProgram },
       defaultNodeType: 'point',
       defaultEdgeType: 'soft',
@@ -77,15 +87,22 @@ export class MapRenderer {
       labelGridCellSize: 70,
       labelRenderedSizeThreshold: 3.5,
       minEdgeThickness: 1.2,
+      zoomToSizeRatioFunction: (ratio) => this.sizeRatio(ratio),
       ...this.themeSettings(),
     })
     // `createCanvasContext` hands its options on to `createLayer`, which knows `beforeLayer`.
     this.sigma.createCanvasContext('hulls', { beforeLayer: 'edges' } as object)
+    // Above all but the layer that hears the mouse.
+    this.sigma.createCanvasContext('signs', { beforeLayer: 'mouse' } as object)
     this.sigma.resize(true)
+    this.signContext = this.context('signs')
     this.hullContext = this.context('hulls')
     this.nameContext = this.context('labels')
     this.sigma.on('beforeRender', () => this.labels.clear())
-    this.sigma.on('afterRender', () => this.drawHulls())
+    this.sigma.on('afterRender', () => {
+      this.drawHulls()
+      this.drawSigns()
+    })
     this.sigma.on('clickNode', ({ node }) => onSelect(node))
     this.sigma.on('clickStage', () => onSelect(null))
     this.sigma.on('enterNode', () => (container.style.cursor = 'pointer'))
@@ -172,6 +189,29 @@ export class MapRenderer {
     drawNames(this.nameContext, seen, { font: `600 12px ${font}`, text: muted, ground })
   }
 
+  /** Signs on the nodes that are large enough; none while a large picture moves. */
+  private drawSigns(): void {
+    const context = this.signContext
+    const { width, height } = this.sigma.getDimensions()
+    context.clearRect(0, 0, width, height)
+    const scale = this.sigma.scaleSize(1)
+    if (sizesFor(this.unit()).agent * scale < LEAST_SIGNED) return
+    if (this.isLarge() && this.sigma.getCamera().isAnimated()) return
+    context.strokeStyle = this.theme.ground
+    context.lineWidth = SIGN_STROKE
+    context.lineCap = context.lineJoin = 'round'
+    this.graph.forEachNode((node, attributes) => {
+      const { sign, size } = attributes as NodeLook
+      const radius = size * scale
+      if (!sign || radius < LEAST_SIGNED) return
+      const shown = this.sigma.getNodeDisplayData(node)
+      if (!shown) return
+      const at = this.sigma.framedGraphToViewport(shown)
+      if (at.x < -radius || at.y < -radius || at.x > width + radius || at.y > height + radius) return
+      drawSign(context, sign, at, radius * SIGN_SHARE)
+    })
+  }
+
   private context(layer: string): CanvasRenderingContext2D {
     const context = this.sigma.getCanvases()[layer]?.getContext('2d')
     if (!context) throw new Error('This browser gives no canvas to draw on.')
@@ -185,7 +225,7 @@ export class MapRenderer {
 
   /** Whether there is room for the names of what circles a host. */
   private isRoomy(): boolean {
-    const few = this.map.hosts.length + this.map.subnets.length <= FEW_NODES
+    const few = this.map.hosts.length + this.map.subnets.length + (this.map.workloads?.length ?? 0) <= FEW_NODES
     return few || this.unit() / this.sigma.getCamera().ratio > ROOMY_UNIT
   }
 
@@ -236,6 +276,10 @@ export class MapRenderer {
     }
     box.y[1] += (box.y[1] - box.y[0]) * Math.min(0.15, TOOLS / this.sigma.getDimensions().height)
     return box
+  }
+
+  private sizeRatio(ratio: number): number {
+    return Math.max(ratio ** GROWTH, Math.min(1, sizesFor(this.unit()).hub / LARGEST))
   }
 
   private move(to: { x?: number; y?: number; ratio?: number }): void {

@@ -3,16 +3,19 @@
 import { BUS } from './buses'
 import type { MapData } from './layout'
 
+export type RowType = 'subnet' | 'bus' | 'host' | 'service' | 'container'
+
 export interface MapRow {
   id: string
-  type: 'subnet' | 'bus' | 'host'
+  type: RowType
   label: string
+  /** A subnet's kind; `agent` or `host`; a workload's category. */
   kind: string
-  /** A host's subnets and buses, a subnet's number of hosts, a bus's host. */
+  /** A host's subnets and buses, a subnet's number of hosts, the host of a bus or of a workload. */
   about: string
 }
 
-/** Subnets first, each sorted as people sort: `web-2` before `web-10`. */
+/** Subnets first, then hosts, then what runs on them, each sorted as people sort: `web-2` before `web-10`. */
 export function rows(map: MapData): MapRow[] {
   const count = new Map<string, number>()
   for (const host of map.hosts) for (const id of host.subnet_ids) count.set(id, (count.get(id) ?? 0) + 1)
@@ -28,8 +31,20 @@ export function rows(map: MapData): MapRow[] {
     const at = h.subnet_ids.flatMap((id) => label.get(id) ?? [])
     return { id: h.id, type: 'host', label: h.label, kind: h.agent ? 'agent' : 'host', about: at.join(', ') }
   })
+  const work = (map.workloads ?? []).flatMap((w): MapRow[] => {
+    const about = name.get(w.host_id)
+    return about === undefined ? [] : [{ id: w.id, type: w.kind, label: w.label, kind: w.category, about }]
+  })
   const byLabel = (a: MapRow, b: MapRow) => collator.compare(a.label, b.label)
-  return [...subnets.sort(byLabel), ...hosts.sort(byLabel)]
+  return [...subnets.sort(byLabel), ...hosts.sort(byLabel), ...work.sort(byLabel)]
+}
+
+/** What the node with this id is; undefined when the map does not show it. */
+export function typeOf(map: MapData, id: string): RowType | undefined {
+  if (map.hosts.some((h) => h.id === id)) return 'host'
+  const subnet = map.subnets.find((s) => s.id === id)
+  if (subnet) return subnet.kind === BUS ? 'bus' : 'subnet'
+  return map.workloads?.find((w) => w.id === id)?.kind
 }
 
 /** The rows whose label holds `text`, those that begin with it first; all of them for no text. */
@@ -46,10 +61,14 @@ export function find(all: MapRow[], text: string): MapRow[] {
   return [...begins, ...holds]
 }
 
-/** The map without the subnets of some kinds, or without buses. */
+/** What a category of workloads is called among the kinds that can be left out. */
+export const ofCategory = (category: string) => `runs:${category}`
+
+/** The map without the subnets of some kinds, without buses, without some categories of workloads. */
 export function without(map: MapData, kinds: ReadonlySet<string>): MapData {
   if (!kinds.size) return map
-  return { hosts: map.hosts, subnets: map.subnets.filter((s) => !kinds.has(s.kind)) }
+  const subnets = map.subnets.filter((s) => !kinds.has(s.kind))
+  return { ...map, subnets, ...(map.workloads && { workloads: map.workloads.filter((w) => !kinds.has(ofCategory(w.category))) }) }
 }
 
 /** How many subnets there are of each kind, the most common first. */
@@ -57,4 +76,11 @@ export function kinds(map: MapData): { kind: string; count: number }[] {
   const count = new Map<string, number>()
   for (const { kind } of map.subnets) count.set(kind, (count.get(kind) ?? 0) + 1)
   return [...count].map(([kind, n]) => ({ kind, count: n })).sort((a, b) => b.count - a.count || (a.kind < b.kind ? -1 : 1))
+}
+
+/** How many workloads there are of each category, the most common first. */
+export function categories(map: MapData): { category: string; count: number }[] {
+  const count = new Map<string, number>()
+  for (const { category } of map.workloads ?? []) count.set(category, (count.get(category) ?? 0) + 1)
+  return [...count].map(([category, n]) => ({ category, count: n })).sort((a, b) => b.count - a.count || (a.category < b.category ? -1 : 1))
 }

@@ -13,4 +13,6 @@ export interface Column<Item> {
   unseen?: boolean
   /** Left out where there is little room. */
   minor?: boolean
+  /** Shown only to who chooses it. */
+  extra?: boolean
 }

@@ -27,6 +27,16 @@ export function absolute(at: string | number): string {
   return absoluteFormat.format(new Date(at))
 }
 
+/** `Sun 22 Nov, 03:00` in a zone of its own; where the zone is not known here, in the reader's. */
+export function inZone(at: string | number, timeZone: string): string {
+  const how = { weekday: 'short', day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit' } as const
+  try {
+    return new Intl.DateTimeFormat('en-GB', { ...how, timeZone }).format(new Date(at))
+  } catch {
+    return new Intl.DateTimeFormat('en-GB', how).format(new Date(at))
+  }
+}
+
 /** `just now`, `40 seconds ago`, `3 hours ago`; a clock that is ahead of ours is `just now`. */
 export function relative(at: string | number, now: number): string {
   const age = Math.round((now - new Date(at).getTime()) / 1000)

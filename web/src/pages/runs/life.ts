@@ -1,6 +1,7 @@
 /** What can be said of a run's time. */
 
 import type { Shapes } from '../../api/client'
+import { duration } from '../../time/format'
 
 type Run = Shapes['Run']
 
@@ -19,4 +20,13 @@ export function times(run: Run, asOf: number, now: number): { elapsed: number | 
     elapsed: run.elapsed_s === null ? null : run.elapsed_s + since,
     remaining: run.remaining_s === null ? null : Math.max(0, run.remaining_s - since),
   }
+}
+
+/** The time of a run that goes on, in whole seconds: `0 sec`, `3 min 5 sec`. */
+export const soFar = (seconds: number) => duration(Math.floor(seconds))
+
+/** `about 3 min left`; an estimate that has run out says so. */
+export function leftWords(seconds: number): string {
+  if (seconds >= 1) return `about ${duration(Math.round(seconds))} left`
+  return seconds > 0 ? 'nearly done' : 'longer than thought'
 }
