@@ -118,16 +118,23 @@ _FOR_A_VM = {
 }
 
 PARTS: dict[str, Callable[[], str]] = {
+    "apache2": _program("apache2", package="apache2-bin"),
     "avahi-daemon": _program("avahi-daemon", package="avahi-daemon"),
     "busybox": _program("busybox", package="busybox-static"),
+    "caddy": _program("caddy", package="caddy"),
     "chromium": _program(
         "chromium", "chromium-browser", "google-chrome-stable", "google-chrome", package="chromium"
     ),
     "dnsmasq": _program("dnsmasq", package="dnsmasq-base"),
     "docker": _program("docker", package="docker.io"),
     "dockerd": _dockerd,
+    "dovecot": _program("dovecot", package="dovecot-imapd"),
+    "dropbear": _program("dropbear", package="dropbear-bin"),
+    "haproxy": _program("haproxy", package="haproxy"),
     "ip": _program("ip", package="iproute2"),
     "iptables": _program("iptables", package="iptables"),
+    "lighttpd": _program("lighttpd", package="lighttpd"),
+    "memcached": _program("memcached", package="memcached"),
     "mosquitto": _program("mosquitto", package="mosquitto"),
     "netns": _netns,
     "nginx": _program("nginx", package="nginx-light"),
@@ -135,12 +142,19 @@ PARTS: dict[str, Callable[[], str]] = {
     "node": _program("node", package="nodejs"),
     "page": _page,
     "postgres": _program("postgres", package="postgresql", folders=("/usr/lib/postgresql/*/bin",)),
+    "prometheus-node-exporter": _program(
+        "prometheus-node-exporter", package="prometheus-node-exporter"
+    ),
     "psql": _program("psql", package="postgresql", folders=("/usr/lib/postgresql/*/bin",)),
     "promtool": _program("promtool", package="prometheus"),
     "redis-server": _program("redis-server", package="redis-server"),
     "root": _root,
+    "rsync": _program("rsync", package="rsync"),
+    "squid": _program("squid", package="squid"),
     "ssh": _program("ssh", package="openssh-client"),
     "sshd": _program("sshd", package="openssh-server"),
     "qemu": _program("qemu-system-x86_64", package="qemu-system-x86"),
+    "unbound": _program("unbound", package="unbound"),
     "vm": _vm,
+    "vsftpd": _program("vsftpd", package="vsftpd"),
 }
