@@ -18,6 +18,7 @@ import h11
 
 from mooring.core import docker_json
 from mooring.core.docker_events import Reader, Writer
+from mooring.core.docker_inspect import Inspected, inspected
 from mooring.core.docker_json import Listed, Version
 from mooring.core.errors import MooringError, why_os
 from mooring.model.container import Container, EngineNetwork, EngineState
@@ -107,6 +108,11 @@ class Client:
         kind = (self._version or await self.version()).kind
         return await self._read(path, lambda answer: docker_json.networks(answer, kind))
 
+    async def inspect(self, container: str) -> Inspected:
+        """What one container's own answer has, and a list sometimes not."""
+        path = await self._path(f"/containers/{container}/json")
+        return await self._read(path, inspected)
+
     async def _path(self, path: str) -> str:
         version = self._version or await self.version()
         return f"/v{version.spoken}{path}"
@@ -179,7 +185,7 @@ class Client:
 
 def _remedy(status: int, said: str) -> str:
     if status == 403:
-        return "let what guards the socket allow GET of /version, /containers/json and /networks"
+        return "let what guards the socket allow GET of /version, /containers and /networks"
     if "HTTPS" in said:
         return "an engine that speaks only TLS can't be asked: name a Unix socket in DOCKER_HOST"
     return ""

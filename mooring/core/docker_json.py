@@ -155,7 +155,7 @@ class _IpamConfig(Struct, rename="pascal"):
 
 def version(answer: bytes) -> Version:
     """Read the answer to ``/version``. Raises ``WrongShape``."""
-    said = _whole(answer, _Version, "a version with an ApiVersion")
+    said = whole(answer, _Version, "a version with an ApiVersion")
     podman = any(c.name.lower().startswith("podman") for c in said.components or ())
     return Version(
         kind=EngineKind.PODMAN if podman else EngineKind.DOCKER,
@@ -172,8 +172,14 @@ def containers(answer: bytes) -> Listed[Container]:
     container. Texts, labels and the whole are bounded. Raises ``WrongShape``.
     """
     reader = _Reader()
-    items = _whole(answer, list[Raw], "a list of containers")
+    items = whole(answer, list[Raw], "a list of containers")
     found = reader.aside.distinct("container", items, reader.container, lambda c: c.id)
+    return reader.fitting(found), reader.aside.items
+
+
+def fitting(found: tuple[Container, ...]) -> Listed[Container]:
+    """As many as a report has room for, and their labels in what room is then left."""
+    reader = _Reader()
     return reader.fitting(found), reader.aside.items
 
 
@@ -184,7 +190,7 @@ def networks(answer: bytes, kind: EngineKind = EngineKind.DOCKER) -> Listed[Engi
     """
     reader = _Reader()
     items = reader.aside.first(
-        "network", _whole(answer, list[Raw], "a list of networks"), MAX_NETWORKS
+        "network", whole(answer, list[Raw], "a list of networks"), MAX_NETWORKS
     )
     found = reader.aside.distinct(
         "network", items, lambda raw: reader.network(raw, kind), lambda n: n.id
@@ -239,7 +245,7 @@ class _Reader:
                 found.add(_port(raw))
             except ValueError as error:
                 self.aside.put("port", raw, f"of container {name}: {error}")
-        return tuple(sorted(found, key=_by_port))
+        return tuple(sorted(found, key=by_port))
 
     def _attachments(self, settings: _Settings | None, name: str) -> tuple[Attachment, ...]:
         networks = (settings.networks if settings else None) or {}
@@ -320,7 +326,7 @@ class _Reader:
 # --- single values
 
 
-def _whole(answer: bytes, shape: type[Shape], expected: str) -> Shape:
+def whole(answer: bytes, shape: type[Shape], expected: str) -> Shape:
     try:
         return msgspec.json.decode(answer, type=shape)
     except msgspec.ValidationError as error:
@@ -343,13 +349,13 @@ def _name(names: list[str]) -> str:
     return cut((own or names or [""])[0].removeprefix("/"), MAX_NAME)
 
 
-_HEALTHS = ("healthy", "unhealthy", "starting")
+HEALTHS = ("healthy", "unhealthy", "starting")
 
 
 def _health(c: _Container) -> str | None:
     """From its own field (API 1.52), else from the end of ``Up 3 hours (health: starting)``."""
     if c.health is not None and c.health.status:
-        return c.health.status if c.health.status in _HEALTHS else None
+        return c.health.status if c.health.status in HEALTHS else None
     match = re.search(r"\((?:health: )?(healthy|unhealthy|starting)\)", c.status)
     return match[1] if match else None
 
@@ -372,23 +378,27 @@ def _compose(labels: dict[str, str], what: str) -> str | None:
 
 def _port(raw: Raw) -> PublishedPort:
     p = msgspec.json.decode(raw, type=_Port)
-    if not re.fullmatch(r"[a-z0-9]{1,16}", p.type.lower()):
-        raise ValueError(f"expected a protocol such as tcp, got {p.type[:SHOWN]!r}")
     return PublishedPort(
-        protocol=p.type.lower(),
-        container_port=_port_number(p.private_port),
+        protocol=protocol(p.type),
+        container_port=port_number(p.private_port),
         host_ip=parse.ip(p.ip) if p.public_port else None,
-        host_port=_port_number(p.public_port) if p.public_port else None,
+        host_port=port_number(p.public_port) if p.public_port else None,
     )
 
 
-def _port_number(number: int) -> int:
+def protocol(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]{1,16}", text.lower()):
+        raise ValueError(f"expected a protocol such as tcp, got {text[:SHOWN]!r}")
+    return text.lower()
+
+
+def port_number(number: int) -> int:
     if not 1 <= number <= 65535:
         raise ValueError(f"expected a port from 1 to 65535, got {number}")
     return number
 
 
-def _by_port(port: PublishedPort) -> tuple[Any, ...]:
+def by_port(port: PublishedPort) -> tuple[Any, ...]:
     ip = port.host_ip
     return (
         port.container_port,

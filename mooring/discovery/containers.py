@@ -1,20 +1,25 @@
-"""Which container engines this machine has and what runs in them; asks by GET only.
+"""Which container engines this machine has, what runs in them, and which services that is.
 
-Never raises for an engine and never waits for one longer than two deadlines.
+Asks by GET only. Never raises for an engine and never waits for one longer than three deadlines.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 import structlog
 
 from mooring.core.docker import DEADLINE, Client, EngineError
-from mooring.core.docker_json import Listed
+from mooring.core.docker_inspect import Inspected, complete, lacks
+from mooring.core.docker_json import Listed, fitting
+from mooring.discovery.catalogue import load, users_folders
+from mooring.discovery.identify import identify_container
 from mooring.model.container import Container, Engine, EngineKind, EngineNetwork, EngineState
 from mooring.model.report import Engines, SetAside
 
@@ -22,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 DOCKER = "unix:///var/run/docker.sock"
 """Where Docker's engine listens unless told otherwise."""
+MAX_INSPECTED = 500
+"""Containers of one engine that are asked for one by one."""
+INSPECTED_AT_ONCE = 8
 
 
 def sockets(
@@ -61,9 +69,10 @@ async def look(
 ) -> tuple[Engines, tuple[SetAside, ...]]:
     """Ask all engines side by side; their containers, networks, and what made no sense.
 
-    ``deadline`` is in seconds and for one call; two calls follow one another, the version and
-    then the lists. An engine that fails is told with its state and detail. Where there is no
-    engine at all, that is told as one absent Docker.
+    ``deadline`` is in seconds and for one call. Two calls follow one another, the version and then
+    the lists; where a list lacks something, all that is asked of single containers has a third.
+    An engine that fails is told with its state and detail. Where there is no engine at all, that
+    is told as one absent Docker.
     """
     wanted = named(environ)
     places = [s for s in sockets(environ) if s in wanted or s == DOCKER or _exists(s)]
@@ -73,6 +82,9 @@ async def look(
     engines = told((engine for engine, _ in seen), wanted)
     kept = {engine.socket for engine in engines}
     aside = [item for engine, items in seen if engine.socket in kept for item in items]
+    if any(engine.containers for engine in engines):
+        engines, bad = await asyncio.to_thread(_with_services, engines, environ)
+        aside += bad
     return Engines(engines), tuple(aside)
 
 
@@ -117,6 +129,7 @@ async def _ask(socket: str, deadline: float) -> tuple[Engine, tuple[SetAside, ..
         client = Client(socket, deadline=deadline)
         version = await client.version()
         (containers, bad), (networks, worse) = await _lists(client)
+        containers, heavy = await _whole(client, containers, version.kind)
     except EngineError as error:
         elapsed = _milliseconds(started)
         timed_out = error.state is EngineState.TIMED_OUT
@@ -148,10 +161,10 @@ async def _ask(socket: str, deadline: float) -> tuple[Engine, tuple[SetAside, ..
         api=version.spoken,
         containers=len(containers),
         networks=len(networks),
-        set_aside=len(bad) + len(worse),
+        set_aside=len(bad) + len(worse) + len(heavy),
         elapsed_ms=engine.elapsed_ms,
     )
-    return engine, bad + worse
+    return engine, bad + worse + heavy
 
 
 async def _lists(client: Client) -> tuple[Listed[Container], Listed[EngineNetwork]]:
@@ -163,6 +176,47 @@ async def _lists(client: Client) -> tuple[Listed[Container], Listed[EngineNetwor
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
     return containers.result(), networks.result()
+
+
+async def _whole(
+    client: Client, containers: tuple[Container, ...], kind: EngineKind
+) -> Listed[Container]:
+    """With what the list lacks, as far as the containers tell it one by one within a deadline."""
+    lacking = [c for c in containers if lacks(c, kind)][:MAX_INSPECTED]
+    if not lacking:
+        return containers, ()
+    more: dict[str, Inspected] = {}
+    turns = asyncio.Semaphore(INSPECTED_AT_ONCE)
+
+    async def inspect(container: Container) -> None:
+        async with turns:
+            try:
+                more[container.id] = await client.inspect(container.id)
+            except EngineError as error:
+                # It has gone meanwhile, or what guards the socket forbids it: the list stands.
+                log.debug("container_not_inspected", container=container.name, reason=str(error))
+
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(client.deadline), asyncio.TaskGroup() as group:
+            for container in lacking:
+                group.create_task(inspect(container), name=f"inspect {container.name}")
+    return fitting(tuple(complete(c, more[c.id]) if c.id in more else c for c in containers))
+
+
+def _with_services(
+    engines: tuple[Engine, ...], environ: Mapping[str, str]
+) -> tuple[tuple[Engine, ...], list[SetAside]]:
+    """With what runs in the containers, by image and labels.
+
+    A user's file of services that has a mistake is set aside as other things that make no sense.
+    """
+    loaded = load(users_folders(environ=environ))
+
+    def known(c: Container) -> Container:
+        return replace(c, services=identify_container(c.image, dict(c.labels), loaded.catalogue))
+
+    named = tuple(replace(e, containers=tuple(map(known, e.containers))) for e in engines)
+    return named, [SetAside("catalogue", e.attempted, str(e)) for e in loaded.left_out]
 
 
 def _milliseconds(started: float) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,6 +161,62 @@ async def test_docker_and_podman_side_by_side_are_two_engines(folder: Path) -> N
     assert (docker.kind, docker.version) == (EngineKind.DOCKER, "29.0.1")
     assert (podman.kind, podman.version) == (EngineKind.PODMAN, "5.6.2")
     assert {s.kind for n in podman.networks for s in n.subnets} == {SubnetKind.PODMAN_BRIDGE}
+
+
+async def test_of_podman_s_containers_each_is_asked_for_what_the_list_lacks(folder: Path) -> None:
+    async with engine(Mode.HEALTHY, folder / "usual.sock", ANSWERS / "podman-4.3") as fake:
+        (podman,) = await seen({})
+        asked = list(fake.requests)
+    told = {c.name: (c.health, len(c.ports)) for c in podman.containers}
+    assert told["web"] == ("healthy", 2)
+    assert told["ranged"] == ("starting", 4)
+    assert len(asked) == 3 + len([c for c in podman.containers if c.state == "running"])
+    assert all(line.startswith("GET ") for line in asked)
+
+
+async def test_what_forbids_to_ask_for_one_container_costs_only_that(folder: Path) -> None:
+    answers = folder / "answers"
+    answers.mkdir()
+    for name in ("version", "networks", "containers"):
+        shutil.copy(ANSWERS / "podman-4.3" / f"{name}.json", answers)
+    async with engine(Mode.HEALTHY, folder / "usual.sock", answers):
+        (podman,) = await seen({})
+    assert {c.name: len(c.ports) for c in podman.containers}["ranged"] == 1
+
+
+async def test_the_service_in_a_container_is_known_by_its_image(folder: Path) -> None:
+    async with engine(Mode.HEALTHY, folder / "usual.sock", ANSWERS / "podman-4.3"):
+        (podman,) = await seen({})
+    named = {c.name: [s.name for s in c.services] for c in podman.containers}
+    assert named["web"] == ["redis"]
+
+
+async def test_a_user_s_services_are_known_and_a_file_with_a_mistake_is_told(
+    folder: Path,
+) -> None:
+    own = folder / "mooring" / "catalogue"
+    own.mkdir(parents=True)
+    (own / "mine.toml").write_text(
+        """
+[[service]]
+name = "our-shop"
+title = "Our shop"
+category = "web"
+
+[[service.match]]
+means = "label"
+label = "com.docker.compose.project"
+pattern = "^shop$"
+confidence = 0.95
+"""
+    )
+    (own / "bad.toml").write_text("[[service]]\nname = 5\n")
+    async with engine(Mode.HEALTHY, folder / "usual.sock"):
+        engines, aside = await look({"XDG_CONFIG_HOME": str(folder)}, DEADLINE)
+    shop = [c for c in engines.engines[0].containers if c.compose_project == "shop"]
+    assert shop
+    assert all("our-shop" in [s.name for s in c.services] for c in shop)
+    assert [(a.kind, "bad.toml" in a.reason) for a in aside] == [("catalogue", True)]
 
 
 @pytest.mark.parametrize("mode", MISBEHAVING)

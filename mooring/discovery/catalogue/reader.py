@@ -175,7 +175,7 @@ class _Lines:
         header = re.compile(rf"\s*\[\[\s*(?:[\w-]+\s*\.\s*)*{re.escape(key)}\s*\]\]")
         first, last = span
         found = [n for n in range(first, last + 1) if header.match(self._line(n))]
-        if len(found) != count:
+        if not found or len(found) != count:
             return [span] * count
         ends = [*(n - 1 for n in found[1:]), last]
         return list(zip(found, ends, strict=True))
