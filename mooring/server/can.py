@@ -36,6 +36,7 @@ class Condition(StrEnum):
 def driver_row(w: CanWiring) -> Values:
     """The columns of a machine's driver, with the findings that are of no bus."""
     return {
+        "identity": w.identity,
         "version": w.driver,
         "modules": dict(w.health.modules),
         "findings": wire.to_builtins(_by_bus(w.health)[""]),

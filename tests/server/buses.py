@@ -63,11 +63,12 @@ def wiring(
     recoveries: tuple[Recovery, ...] = (),
     driver: str = "0.3.0",
     totals: DriverTotals | None = None,
+    identity: str | None = None,
 ) -> CanWiring:
     modules = {"vcan": True, "vxcan": True, "can-gw": True}
     if driver and totals is None:
         totals = counted()
-    return CanWiring(driver, Health(modules, buses, findings), totals, recoveries)
+    return CanWiring(driver, Health(modules, buses, findings), totals, recoveries, identity)
 
 
 def mended(

@@ -9,12 +9,13 @@ import pytest
 
 from mooring.model import wire
 from mooring.model.can import Calls, Recovered, Weight
+from mooring.model.container import Attachment
 from mooring.model.event import Changed, Entity, Operation
 from mooring.model.event import Recovered as Mended
-from mooring.model.report import Body, Report
+from mooring.model.report import Body, Engines, Report
 from mooring.server.upkeep import forget_old
 from tests.server.buses import bus, counted, endpoint, mended, wiring, wrong
-from tests.server.world import NOON, Heard, Reporter, World, machine
+from tests.server.world import NOON, Heard, Reporter, World, container, engine, machine
 
 NOUNS = ("can-buses", "can-drivers", "can-recoveries")
 
@@ -66,6 +67,7 @@ async def test_a_bus_and_its_endpoints_are_listed_as_they_were_reported(world: W
     assert vcan0["endpoints"][1] == {
         "id": members[1].id,
         "network": "a" * 64,
+        "container": None,
         "state": "joining",
         "interface": "vx2b",
         "access": "ro",
@@ -411,6 +413,45 @@ async def test_very_many_changes_of_buses_are_left_out_of_the_timeline(world: Wo
 
 
 # --- whose they are
+
+
+@pytest.mark.parametrize("first", ["buses", "machine"])
+async def test_who_reports_buses_alone_is_on_the_host_of_its_machine(
+    world: World, first: str
+) -> None:
+    reporter, discovery, copy = [await world.agent() for _ in range(3)]
+    await reporter.poll(name="gw", duties=["can"])
+    told = wiring(bus("vcan0"), identity=machine("gw").identity)
+    if first == "machine":
+        await discovery.report(machine("gw"))
+    await reporter.report(told)
+    if first == "buses":
+        assert (await world.one("can-buses"))["host_id"] is None
+        await discovery.report(machine("gw"))
+    host = (await world.one("hosts"))["id"]
+    assert (await world.one("can-buses", host_id=host))["host_id"] == host
+    assert (await world.one("can-drivers"))["host_id"] == host
+    await discovery.poll(name="gw")
+    await copy.report(machine("copy", identity=machine("gw").identity))
+    assert len(await world.items("hosts")) == 2
+    # Which of two machines of one identity it is, nobody can say.
+    assert (await world.one("can-buses"))["host_id"] is None
+
+
+async def test_an_endpoint_has_the_name_of_its_container(world: World) -> None:
+    agent = await gateway(world)
+    await agent.report(machine("gw"))
+    one, other = endpoint("1a"), endpoint("2b")
+    place = Attachment("bus0", endpoint=one.id)
+    await agent.report(
+        Engines((engine(container("web", attachments=(Attachment("bridge"), place))),)),
+    )
+    await agent.report(wiring(bus("vcan0", one, other)))
+    listed = await world.one("can-buses")
+    assert listed == await world.get(f"can-buses/{listed['id']}")
+    assert [e["container"] for e in listed["endpoints"]] == ["web", None]
+    await agent.report(Engines((engine(),)))
+    assert [e["container"] for e in (await world.one("can-buses"))["endpoints"]] == [None, None]
 
 
 async def test_the_buses_of_an_agent_go_with_it(world: World) -> None:

@@ -22,6 +22,8 @@ class CanEndpoint(Shape):
     id: str
     network: str
     """The id of Docker's network."""
+    container: str | None
+    """The name of its container, where an agent on its machine sees Docker."""
     state: str
     """created (not wired), joining, joined."""
     interface: str
@@ -45,7 +47,7 @@ class CanBus(Shape):
     """False: what is said here may have changed since ``agent_last_seen``."""
     agent_last_seen: datetime
     host_id: str | None
-    """The agent's machine, where that is known."""
+    """Its machine, where that is known: by this agent's reports or by another's on it."""
     device: str
     physical: bool
     present: bool

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import fields
 
 import msgspec
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.can import MAX_REPORTED_RECOVERIES, DriverTotals
 from mooring.server.can_metrics import Bus
 from mooring.server.db import forget
 from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
-from mooring.server.db.tables import agent, can_bus, can_driver, can_recovery
+from mooring.server.db.tables import agent, can_bus, can_driver, can_recovery, container, host
 from mooring.server.merge import Row
 
 MAX_RECOVERIES = 10_000
@@ -66,7 +66,7 @@ async def buses(
     """Buses, each with its agent. Words are looked for in the agent's name too."""
     where = equal(can_bus, network_id=network_id, agent_id=agent_id, condition=condition)
     if host_id:
-        where.append(can_bus.c.agent_id.in_(select(agent.c.id).where(agent.c.host_id == host_id)))
+        where.append(can_bus.c.agent_id.in_(_agents_on(host_id)))
     if gone is not None:
         where.append(can_bus.c.gone_at.is_not(None) == gone)
     for word in (ask.q or "").split():
@@ -78,13 +78,13 @@ async def buses(
             | can_bus.c.agent_id.in_(named)
         )
     paged = await fetch(connection, _BUSES, ask, *where)
-    return Paged(await _with_agent(connection, paged.rows), paged.next, paged.total)
+    return Paged(await _as_told(connection, paged.rows), paged.next, paged.total)
 
 
 async def bus_by_id(connection: AsyncConnection, bus_id: str) -> Row | None:
     query = select(can_bus).where(can_bus.c.id == bus_id)
     row = (await connection.execute(query)).mappings().first()
-    return (await _with_agent(connection, [dict(row)]))[0] if row else None
+    return (await _as_told(connection, [dict(row)]))[0] if row else None
 
 
 async def of_agent(connection: AsyncConnection, agent_id: str) -> list[Row]:
@@ -198,13 +198,62 @@ async def totals(connection: AsyncConnection) -> list[tuple[str, DriverTotals]]:
     ]
 
 
+async def _as_told(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
+    """Buses, each with its agent, and their endpoints with the names of their containers."""
+    found = await _with_agent(connection, rows)
+    names = await _names(connection, {row["host_id"] for row in found if row["endpoints"]})
+    return [
+        {**row, "endpoints": [{**e, "container": names.get(e["id"])} for e in row["endpoints"]]}
+        for row in found
+    ]
+
+
+async def _names(connection: AsyncConnection, hosts: set[str | None]) -> dict[str, str]:
+    """The names of these hosts' containers, by their endpoints in their engines' networks."""
+    query = select(container.c.name, container.c.attachments).where(
+        container.c.host_id.in_(hosts - {None}), container.c.gone_at.is_(None)
+    )
+    return {
+        attachment["endpoint"]: name
+        for name, attachments in await connection.execute(query)
+        for attachment in attachments
+        if attachment.get("endpoint")
+    }
+
+
 async def _with_agent(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
-    query = select(
-        agent.c.id,
-        agent.c.name.label("agent_name"),
-        agent.c.online.label("agent_online"),
-        agent.c.last_seen.label("agent_last_seen"),
-        agent.c.host_id,
-    ).where(agent.c.id.in_({row["agent_id"] for row in rows}))
+    query = (
+        select(
+            agent.c.id,
+            agent.c.name.label("agent_name"),
+            agent.c.online.label("agent_online"),
+            agent.c.last_seen.label("agent_last_seen"),
+            _host().label("host_id"),
+        )
+        .outerjoin(can_driver, can_driver.c.agent_id == agent.c.id)
+        .where(agent.c.id.in_({row["agent_id"] for row in rows}))
+    )
     known = {row.pop("id"): row for row in map(dict, (await connection.execute(query)).mappings())}
     return [{**row, **known[row["agent_id"]]} for row in rows]
+
+
+def _agents_on(host_id: str) -> Select[tuple[str]]:
+    """Who reports the CAN of a host."""
+    its = select(agent.c.id).outerjoin(can_driver, can_driver.c.agent_id == agent.c.id)
+    return its.where(_host() == host_id)
+
+
+def _host() -> ColumnElement[str | None]:
+    """The machine of an agent and its driver: the agent's, or the only one of that identity.
+
+    Who reports CAN alone tells of its machine no more than that; copies of one machine, which
+    share an identity, are told apart by no report of buses.
+    """
+    known_by_identity = (
+        select(func.min(host.c.id))
+        .where(host.c.network_id == agent.c.network_id, host.c.identity == can_driver.c.identity)
+        .having(func.count() == 1)
+        .correlate(agent, can_driver)
+        .scalar_subquery()
+    )
+    return func.coalesce(agent.c.host_id, known_by_identity)

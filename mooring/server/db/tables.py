@@ -365,6 +365,8 @@ can_driver = Table(
     _id(),
     _of("network", index=True),
     Column("agent_id", ForeignKey("agent.id", ondelete="CASCADE"), nullable=False, unique=True),
+    # The machine's: its host may be known by another agent's report, or later.
+    Column("identity", String(128)),
     # "" while it does not answer.
     Column("version", String(2000), nullable=False),
     Column("modules", JSON, nullable=False),
