@@ -45,6 +45,13 @@ def agent(
     forward_config: Annotated[
         Path | None, Parameter(help="A TOML file of such hosts, each with options of its own.")
     ] = None,
+    can: Annotated[
+        bool,
+        Parameter(
+            negative="",
+            help="Report this machine's CAN buses too, as `mooring can report` does. Needs root.",
+        ),
+    ] = False,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
 ) -> None:
@@ -64,11 +71,13 @@ def agent(
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_one(folder, "agent"))
         site = _site(hosts, data / "forward", stack) if hosts else None
-        run_until_signal(_work(server, secret, folder, every, site))
+        run_until_signal(_work(server, secret, folder, every, site, can=can))
 
 
-async def _work(server: str, key: str, folder: Path, every: float, site: Site | None) -> None:
-    duties = ("discovery", "forward") if site else ("discovery",)
+async def _work(
+    server: str, key: str, folder: Path, every: float, site: Site | None, *, can: bool
+) -> None:
+    duties = ("discovery", *(["forward"] if site else []), *(["can"] if can else []))
     async with Uplink(server, key) as uplink:
         reporter = Reporter(Outbox(folder), uplink, duties, hostname())
         discovery = Agent(reporter, Options(every=every))
@@ -79,6 +88,11 @@ async def _work(server: str, key: str, folder: Path, every: float, site: Site | 
 
                 # What ends it is in the log; the machine is looked at all the same.
                 tasks.start("forward", keep_and_report(site, reporter))
+            if can:
+                from mooring.can.reporting import Reports
+                from mooring.can.run import SOCKET, STATE
+
+                tasks.supervise("can", Reports(STATE, SOCKET, reporter, discovery.identity).turn)
             await discovery.run()
 
 
