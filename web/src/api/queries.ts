@@ -269,13 +269,15 @@ export const canDrivers = (query: InNetwork) =>
 export interface RunDraft {
   agent_id: string
   kind: Shapes['Run']['kind']
-  targets: string[]
+  targets?: string[]
+  /** This host again, in place of targets. */
+  host_id?: string
   depth: Shapes['Order']['depth']
 }
 
 export const startRun = (draft: RunDraft): Promise<Shapes['Run']> => ask(coming.POST('/api/v1/runs', { body: draft }))
 
-export interface ScheduleDraft extends RunDraft {
+export interface ScheduleDraft extends Omit<RunDraft, 'host_id'> {
   name: string
   cron: string
   timezone: string

@@ -65,6 +65,11 @@ export function duration(of: number): string {
   return two(days, whole / 86_400, hours, (whole % 86_400) / 3600)
 }
 
+/** As `duration`, of something that goes on: whole seconds. */
+export function soFar(of: number): string {
+  return of < 60 ? seconds.format(Math.floor(Math.max(0, of))) : duration(Math.floor(of))
+}
+
 function two(big: Intl.NumberFormat, n: number, small: Intl.NumberFormat, m: number): string {
   const rest = Math.floor(m)
   return rest ? `${big.format(Math.floor(n))} ${small.format(rest)}` : big.format(Math.floor(n))

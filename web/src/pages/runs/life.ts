@@ -1,7 +1,7 @@
 /** What can be said of a run's time. */
 
 import type { Shapes } from '../../api/client'
-import { duration } from '../../time/format'
+import { soFar } from '../../time/format'
 
 type Run = Shapes['Run']
 
@@ -22,11 +22,8 @@ export function times(run: Run, asOf: number, now: number): { elapsed: number | 
   }
 }
 
-/** The time of a run that goes on, in whole seconds: `0 sec`, `3 min 5 sec`. */
-export const soFar = (seconds: number) => duration(Math.floor(seconds))
-
 /** `about 3 min left`; an estimate that has run out says so. */
 export function leftWords(seconds: number): string {
-  if (seconds >= 1) return `about ${duration(Math.round(seconds))} left`
+  if (seconds >= 1) return `about ${soFar(Math.round(seconds))} left`
   return seconds > 0 ? 'nearly done' : 'longer than thought'
 }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { Problem } from '../../api/problem'
-import { addressCount, faultAt, kindWords, promise, splitTargets, targetWords } from './order'
+import { addressCount, faultAt, isToldAt, kindWords, promise, splitTargets, targetFault, targetWords } from './order'
 
 test('targets are taken from lines, commas and blanks, each once', () => {
   expect(splitTargets(' 10.0.0.0/24, 10.0.1.7\n10.0.0.0/24;fd00::/64 ')).toEqual(['10.0.0.0/24', '10.0.1.7', 'fd00::/64'])
@@ -38,4 +38,12 @@ test('a fault of one target is told at the targets, and other faults are not', (
   expect(faultAt(error, 'cron')).toBe('never fires')
   expect(faultAt(error, 'depth')).toBe('')
   expect(faultAt(new Error('away'), 'targets')).toBe('')
+})
+
+test('what is refused without saying where is told at the targets, and a server that fails is not', () => {
+  const refused = new Problem(409, 'Conflict', '10.9.0.0/24 is outside of the networks that the agent may scan')
+  expect(targetFault(refused)).toContain('10.9.0.0/24')
+  expect(isToldAt(refused, ['targets'])).toBe(true)
+  expect(isToldAt(new Problem(500, 'The server failed', 'it broke'), ['targets'])).toBe(false)
+  expect(targetFault(null)).toBe('')
 })

@@ -52,8 +52,8 @@ export function kindWords(run: { kind: Kind; order: Shapes['Order'] | null }): s
 export const depthWord = (depth: Depth) => depths.find((one) => one.depth === depth)?.title ?? depth
 
 /** What will be done, before it is asked for. */
-export function promise(agent: string, targets: readonly string[], depth: Depth): string {
-  const count = addressCount(targets)
+export function promise(agent: string, targets: readonly string[], depth: Depth, one = false): string {
+  const count = one ? 1 : addressCount(targets)
   const whom = !targets.length
     ? 'every address of the networks that it is attached to'
     : count === 1
@@ -65,14 +65,21 @@ export function promise(agent: string, targets: readonly string[], depth: Depth)
   return `${first}, tries ${ports} of who answers, and asks what it finds open which service it is.`
 }
 
-/** What the server found wrong with a field: `targets.0` belongs to `targets`. */
+/** What the server found wrong with a field: `body.targets.0` belongs to `targets`. */
 export function faultAt(error: unknown, field: string): string {
   const { faults = [] } = (error ?? {}) as Partial<Problem>
   const here = faults.filter(({ where }) => where.split('.').includes(field))
   return [...new Set(here.map(({ what }) => what))].join(' ')
 }
 
+/** Why the targets were refused: what a server refuses of a scan without saying where is about them. */
+export function targetFault(error: unknown): string {
+  const { status, detail = '', faults = [] } = (error ?? {}) as Partial<Problem>
+  if (!faults.length && (status === 409 || status === 422)) return detail
+  return faultAt(error, 'targets')
+}
+
 /** Whether the server's refusal is told at one of these fields already. */
 export function isToldAt(error: unknown, fields: readonly string[]): boolean {
-  return fields.some((field) => faultAt(error, field) !== '')
+  return fields.some((field) => (field === 'targets' ? targetFault(error) : faultAt(error, field)) !== '')
 }
