@@ -171,11 +171,12 @@ def permitted(
     here: Here,
     allowed: Sequence[IpNetwork] = (),
     interface: str | None = None,
+    option: str = "--allow",
 ) -> Plan:
     """What is scanned. Without targets: the attached networks, except those of ``left_out``.
 
-    ``interface`` narrows what is attached to one. IPv6 networks are never asked address by
-    address; only attached ones can be named as a whole.
+    ``interface`` narrows what is attached to one; ``option`` is how more is allowed.
+    IPv6 networks are never asked address by address; only attached ones can be named as a whole.
 
     Raises:
         UsageError: an unknown interface, too many addresses, or a target outside of the attached
@@ -187,11 +188,11 @@ def permitted(
         targets, left_out = _by_themselves(links)
         if not targets:
             why = "no network is attached that is scanned without being named"
-            remedy = "; ".join(left_out) or "name a target and allow it: --scan CIDR --allow CIDR"
+            remedy = "; ".join(left_out) or f"name a target and allow it: {option} CIDR"
             raise UsageError("choosing what to scan", why, remedy)
     for target in targets:
         _check_size(target, [target])
-        _check_permitted(target, links, allowed)
+        _check_permitted(target, links, allowed, option)
     # A network within another is asked once.
     apart = _collapsed(targets)
     _check_size(" and ".join(str(t) for t in targets), apart)
@@ -248,7 +249,9 @@ def _check_size(what: object, networks: Sequence[IpNetwork]) -> None:
         )
 
 
-def _check_permitted(target: IpNetwork, links: list[Link], allowed: Sequence[IpNetwork]) -> None:
+def _check_permitted(
+    target: IpNetwork, links: list[Link], allowed: Sequence[IpNetwork], option: str
+) -> None:
     ranges = _collapsed([*(link.network for link in links), *allowed])
     outside = _without(target, ranges)
     if outside:
@@ -257,7 +260,7 @@ def _check_permitted(target: IpNetwork, links: list[Link], allowed: Sequence[IpN
         raise UsageError(
             f"scanning {target}",
             f"{which} is outside of the networks that may be scanned: {known}",
-            f"if it is yours to scan, allow it: --allow {target}",
+            f"if it is yours to scan, allow it: {option} {target}",
         )
     is_network = target.version == 6 and target.num_addresses > 1
     if is_network and not any(_overlap(target, link.network) for link in links):

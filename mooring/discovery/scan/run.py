@@ -29,6 +29,7 @@ from mooring.discovery.scan.events import (
     Warned,
 )
 from mooring.discovery.scan.hosts import Hosts
+from mooring.discovery.scan.mdns import Mdns
 from mooring.discovery.scan.options import ScanOptions
 from mooring.discovery.scan.plan import Plan
 from mooring.discovery.scan.table import ArpTable, arp_table
@@ -59,21 +60,30 @@ class Scanner:
         def tell(event: Event | None) -> None:
             loop.call_soon_threadsafe(told.put_nowait, event)
 
-        def work() -> None:
-            try:
-                _Work(self._options, plan, depth, ending, tell).run()
-            finally:
-                tell(None)
-
+        work = _Work(self._options, plan, depth, ending, tell)
+        mdns = Mdns(plan, work.addresses, work.named)
         async with Tasks("scan") as tasks:
-            worker = tasks.start("work", asyncio.to_thread(work), awaited=True)
+            asking = loop.run_in_executor(None, work.run)
+
+            async def until_all_is_told() -> None:
+                over = asyncio.Event()
+                listening = tasks.start("mdns", mdns.listen(over))
+                try:
+                    await asyncio.shield(asking)
+                    over.set()
+                    await asyncio.wait([listening])
+                finally:
+                    tell(None)
+
+            telling = tasks.start("telling", until_all_is_told(), awaited=True)
             try:
                 while (event := await told.get()) is not None:
                     yield event
-                await worker
+                await telling
             finally:
+                # A thread can't be cancelled: it ends by itself, having closed what it opened.
                 ending.set()
-                await asyncio.wait([worker])
+                await asyncio.wait([asking])
 
 
 class _Work:
@@ -93,6 +103,9 @@ class _Work:
         self._tell = tell
         self._ports = Ports(ports.asked(depth, options))
         self._found: dict[IpAddress, Found] = {}
+        self._order: list[IpAddress] = []
+        self._named: dict[IpAddress, tuple[tuple[str, ...], tuple[str, ...]]] = {}
+        self._lock = threading.Lock()
         self._warned: set[Warned] = set()
         self._began = 0.0
         self._total = 0
@@ -132,17 +145,39 @@ class _Work:
             if self._plan.block_of(ip):
                 self._host(ip, Sign.SELF, None, None)
 
-    def _host(self, ip: IpAddress, sign: Sign, mac: str | None, trip: float | None) -> None:
-        before = self._found.get(ip)
-        now = before or Found(ip, ())
-        if sign not in now.signs:
-            signs = (*now.signs, sign)
-            now = replace(now, signs=tuple(one for one in Sign if one in signs))
-        if now.mac is None and mac is not None:
-            now = replace(now, mac=mac)
-        if now.round_trip_ms is None and trip is not None:
-            now = replace(now, round_trip_ms=round(trip * 1000, 3))
-        if now != before:
+    def addresses(self, start: int) -> list[IpAddress]:
+        """Those of the hosts found, from the ``start``-th on. For any thread."""
+        return self._order[start:]
+
+    def named(
+        self, ip: IpAddress, names: tuple[str, ...], types: tuple[str, ...], spoken: bool
+    ) -> None:
+        """What mDNS tells of an address; ``spoken``: it came from there. For any thread."""
+        with self._lock:
+            self._named[ip] = (names, types)
+        if spoken and ip not in self._plan.own:
+            self._host(ip, Sign.MDNS, None, None)
+        elif ip in self._found:
+            self._host(ip, None, None, None)
+
+    def _host(self, ip: IpAddress, sign: Sign | None, mac: str | None, trip: float | None) -> None:
+        """Keep what is new of a host, and tell of it. For any thread."""
+        with self._lock:
+            before = self._found.get(ip)
+            now = before or Found(ip, ())
+            if sign and sign not in now.signs:
+                signs = (*now.signs, sign)
+                now = replace(now, signs=tuple(one for one in Sign if one in signs))
+            if now.mac is None and mac is not None:
+                now = replace(now, mac=mac)
+            if now.round_trip_ms is None and trip is not None:
+                now = replace(now, round_trip_ms=round(trip * 1000, 3))
+            names, types = self._named.get(ip, (now.names, now.mdns))
+            now = replace(now, names=names, mdns=types)
+            if now == before:
+                return
+            if before is None:
+                self._order.append(ip)
             self._found[ip] = now
             self._tell(HostFound(now))
 
