@@ -10,6 +10,7 @@ from cyclopts import Parameter
 
 from mooring.cli.options import DataDir, Every, Key, KeyFile, LogFormat, LogLevel, key_of
 from mooring.cli.running import run_until_signal, settle
+from mooring.cli.scanning import RATE, AllowScan, Scan, ScanRate, wiring
 from mooring.core import log as logging
 from mooring.core.identity import hostname
 from mooring.core.outbox import Outbox
@@ -45,6 +46,9 @@ def agent(
     forward_config: Annotated[
         Path | None, Parameter(help="A TOML file of such hosts, each with options of its own.")
     ] = None,
+    scan: Scan = True,
+    allow_scan: AllowScan = (),
+    scan_rate: ScanRate = RATE,
     can: Annotated[
         bool,
         Parameter(
@@ -55,7 +59,7 @@ def agent(
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
 ) -> None:
-    """Look at this machine, again and again, and report to a server.
+    """Look at this machine, again and again, and report to a server; scan networks when asked.
 
     Reports are kept in the data folder until the server has them. The key is better given in
     the environment (MOORING_KEY) or in a file than as an argument, which other users of the
@@ -65,22 +69,23 @@ def agent(
     server = server_url(server)
     secret = key_of(server, key, key_file)
     hosts = _hosts(forward, forward_config)
+    options = Options(every=every, scans=wiring(scan, allow_scan, scan_rate))
     data = data_dir or default_data_dir()
     folder = make_folder(data / "agent")
 
     with contextlib.ExitStack() as stack:
         stack.enter_context(only_one(folder, "agent"))
         site = _site(hosts, data / "forward", stack) if hosts else None
-        run_until_signal(_work(server, secret, folder, every, site, can=can))
+        run_until_signal(_work(server, secret, folder, options, site, can=can))
 
 
 async def _work(
-    server: str, key: str, folder: Path, every: float, site: Site | None, *, can: bool
+    server: str, key: str, folder: Path, options: Options, site: Site | None, *, can: bool
 ) -> None:
-    duties = ("discovery", *(["forward"] if site else []), *(["can"] if can else []))
+    duties = (*options.duties, *(["forward"] if site else []), *(["can"] if can else []))
     async with Uplink(server, key) as uplink:
         reporter = Reporter(Outbox(folder), uplink, duties, hostname())
-        discovery = Agent(reporter, Options(every=every))
+        discovery = Agent(reporter, options)
         settle()
         async with reporter, Tasks("agent") as tasks:
             if site:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from mooring.cli.options import DataDir, Every, Host, LogFormat, LogLevel, Port
 from mooring.cli.running import run_until_signal, settle
+from mooring.cli.scanning import RATE, AllowScan, Scan, ScanRate, wiring
 from mooring.cli.server import a_server
 from mooring.core import log as logging
 from mooring.core.identity import hostname
@@ -26,6 +27,9 @@ def up(
     port: Port = 8930,
     data_dir: DataDir = None,
     every: Every = 60.0,
+    scan: Scan = True,
+    allow_scan: AllowScan = (),
+    scan_rate: ScanRate = RATE,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
 ) -> None:
@@ -37,6 +41,7 @@ def up(
     folder = make_folder(data_dir or default_data_dir())
 
     reports = make_folder(folder / "agent")
+    options = Options(every=every, scans=wiring(scan, allow_scan, scan_rate))
 
     async def main() -> None:
         # Opened before anything is served: what is wrong with it is said at once.
@@ -44,7 +49,7 @@ def up(
         async with a_server(folder, host, port) as running, Tasks("up") as tasks:
             key = await _key_for_this_machine(cast("State", running.state))
             settle()
-            tasks.start("agent", _agent(running.url, key, outbox, Options(every=every)))
+            tasks.start("agent", _agent(running.url, key, outbox, options))
             await running.watch()
 
     # `mooring agent` keeps its reports in the same place.
@@ -54,7 +59,7 @@ def up(
 
 async def _agent(url: str, key: str, outbox: Outbox, options: Options) -> None:
     async with Uplink(url, key) as uplink:
-        reporter = Reporter(outbox, uplink, ("discovery",), hostname())
+        reporter = Reporter(outbox, uplink, options.duties, hostname())
         agent = Agent(reporter, options)
         async with reporter:
             await agent.run()

@@ -81,9 +81,9 @@ class Findings:
         if part and host:
             host.depth, part.news = depth, True
 
-    def identified(self, ip: IpAddress, port: OpenPort) -> None:
-        """What answers on a port."""
-        self._put(ip, (port,))
+    def answered(self, ip: IpAddress, ports: Iterable[OpenPort]) -> None:
+        """Ports that were asked what is there."""
+        self._put(ip, ports)
 
     def all_asked(self) -> None:
         """Every address was asked: whoever is not known now did not answer."""

@@ -48,6 +48,8 @@ AT_ONCE = 64
 """Ports that are asked what they are at the same time."""
 AT_ONCE_OF_ONE = 6
 """Of them those of one host."""
+UDP = 0
+"""In the place of a port: all UDP ports of a host, which are asked in one go."""
 MAX_ALIKE = 20
 """Lines of one kind that a run's story has; the log has them all."""
 
@@ -67,6 +69,8 @@ class Tools:
     """The TCP ports of a depth, as ranges."""
     ask: Callable[[IpAddress, int], Awaitable[OpenPort]]
     """What answers on a TCP port."""
+    ask_udp: Callable[[IpAddress], Awaitable[Sequence[OpenPort]]]
+    """The UDP ports of a host that answer, and what is there."""
     know: Callable[[Found], tuple[str, tuple[Service, ...]]]
     """A host's vendor, and its services that no port shows."""
     warnings: tuple[str, ...] = ()
@@ -138,6 +142,8 @@ class ScanRun:
         self._alike: Counter[str] = Counter()
         self._said = Progress("starting", "", 0.0)
         self._phase_began = 0.0
+        self._done_before = 0
+        """What was done of the phase when it began: ports are asked while others are looked for."""
         self._turns = Turns(AT_ONCE, AT_ONCE_OF_ONE)
         self._all_asked = asyncio.Event()
         self._tasks = tasks
@@ -158,7 +164,9 @@ class ScanRun:
         self._said = replace(self._said, phase=None)
         self._say()
         here = await asyncio.to_thread(self._wiring.here)
-        planned = plans.permitted(self.order.targets, here, self._wiring.allowed)
+        planned = plans.permitted(
+            self.order.targets, here, self._wiring.allowed, option="mooring agent --allow-scan"
+        )
         tools = await asyncio.to_thread(self._wiring.tools)
         depth = self.order.depth
         found = Findings(planned, depth, () if depth is Depth.NONE else tools.looked_at(depth))
@@ -238,7 +246,7 @@ class ScanRun:
             )
             return
         found.looked(host.ip, depth=found.depth)
-        self._turns.add(host.ip, host.ports)
+        self._turns.add(host.ip, (UDP, *host.ports))
         self._all_asked.clear()
 
     # --- services
@@ -259,10 +267,14 @@ class ScanRun:
     ) -> None:
         """Ask a port what it is. One that can't be asked costs no other."""
         try:
-            found.identified(ip, await tools.ask(ip, number))
+            if number == UDP:
+                found.answered(ip, await tools.ask_udp(ip))
+            else:
+                found.answered(ip, [await tools.ask(ip, number)])
         except Exception as error:
             log.error("port_not_asked", ip=str(ip), port=number, exc_info=error)
-            text = f"Port {number} of {ip} could not be asked what it is: {error!r}"
+            which = f"Port {number}" if number else "The UDP ports"
+            text = f"{which} of {ip} could not be asked what is there: {error!r}"
             self._write("port_not_asked", text, "warning")
         self._turns.finish(ip)
         self._ask_more(tools, found, group)
@@ -310,14 +322,13 @@ class ScanRun:
             self._tell("scan_warned", text, "warning", why=text)
 
     def _begin_phase(self, phase: str, total: int, done: int = 0) -> None:
-        self._phase_began = time.monotonic()
+        self._phase_began, self._done_before = time.monotonic(), done
         self._said = replace(self._said, state="running", phase=phase, done=done, total=total)
         self._advance(done, None)
-        asked = {"hosts": "address", "ports": "port", "services": "open port"}.get(phase, phase)
         doing = {
-            "hosts": f"Asking {_count(total, asked, 'es')} who is there",
-            "ports": f"Looking at {_count(total, asked)}",
-            "services": f"Asking {_count(total, asked)} what answers there",
+            "hosts": f"Asking {_count(total, 'address', 'es')} who is there",
+            "ports": f"Looking at {_count(total, 'port')}",
+            "services": "Asking the open ports what answers there",
         }
         self._tell("phase_began", doing.get(phase, phase), phase=phase, total=total)
 
@@ -346,7 +357,14 @@ class ScanRun:
     def _advance(self, done: int, told_s: float | None) -> None:
         phase, total = self._said.phase or "", self._said.total or 0
         elapsed = time.monotonic() - self._phase_began
-        left = scan_estimate.remaining_s(self.order.depth, phase, done, total, elapsed, told_s)
+        left = scan_estimate.remaining_s(
+            self.order.depth,
+            phase,
+            done - self._done_before,
+            total - self._done_before,
+            elapsed,
+            told_s,
+        )
         self._said = replace(self._said, done=done, remaining_s=left)
         self._say()
 

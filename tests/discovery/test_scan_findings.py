@@ -55,7 +55,7 @@ def test_what_is_told_again_is_no_news() -> None:
     known.ports(ALPHA, [80])
     known.snapshot(LAN, 0.0)
     known.ports(ALPHA, [80])
-    known.identified(ALPHA, OpenPort(Protocol.TCP, 80))
+    known.answered(ALPHA, [OpenPort(Protocol.TCP, 80)])
     assert known.news() == []
 
 
@@ -63,7 +63,7 @@ def test_a_port_that_was_asked_stays_known_when_it_is_found_again() -> None:
     known = findings()
     known.host(found())
     service = Service("nginx", "nginx", "web")
-    known.identified(ALPHA, OpenPort(Protocol.TCP, 80, (service,)))
+    known.answered(ALPHA, [OpenPort(Protocol.TCP, 80, (service,))])
     known.ports(ALPHA, [80, 81])
     scan, _ = known.snapshot(LAN, 0.0)
     assert [(p.number, p.services) for p in scan.hosts[0].ports] == [(80, (service,)), (81, ())]
@@ -119,7 +119,7 @@ def test_a_block_whose_ports_all_say_very_much_makes_a_report_that_a_server_take
     for number in range(1, 200):
         known.host(found(LAN[number]))
         for port in range(1, 200):
-            known.identified(LAN[number], OpenPort(Protocol.TCP, port, services))
+            known.answered(LAN[number], [OpenPort(Protocol.TCP, port, services)])
     scan, aside = known.snapshot(LAN, 0.0)
     data = wire.encode(Report("scan:10.0.0.0/24", "o", 1, 0.0, scan, (), aside))
     assert len(data) < 2 * MAX_BYTES

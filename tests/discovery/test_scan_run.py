@@ -124,6 +124,10 @@ class Engine:
             self.closed += 1
 
 
+async def nothing_on_udp(ip: IpAddress) -> tuple[OpenPort, ...]:
+    return ()
+
+
 async def nginx_on_80(ip: IpAddress, number: int) -> OpenPort:
     return OpenPort(Protocol.TCP, number, (NGINX,) if number == 80 else ())
 
@@ -133,6 +137,7 @@ class Setting:
     book: Book = field(default_factory=Book)
     engine: Engine = field(default_factory=Engine)
     ask: Callable[[IpAddress, int], Awaitable[OpenPort]] = nginx_on_80
+    ask_udp: Callable[[IpAddress], Awaitable[tuple[OpenPort, ...]]] = nothing_on_udp
     warnings: tuple[str, ...] = ()
     allowed: tuple[Any, ...] = ()
 
@@ -142,6 +147,7 @@ class Setting:
             self.engine,
             lambda depth: ((1, 1024),),
             self.ask,
+            self.ask_udp,
             lambda host: ("Acme" if host.mac else "", ()),
             self.warnings,
         )
@@ -276,6 +282,17 @@ async def test_a_port_is_asked_what_it_is_while_others_are_still_looked_at(
     assert setting.book.last.hosts[0].ports[1].services == (NGINX,)
 
 
+async def test_udp_ports_that_answer_are_found_by_asking_the_hosts(setting: Setting) -> None:
+    snmp = OpenPort(Protocol.UDP, 161, (Service("snmp", "SNMP", "network"),))
+
+    async def ask_udp(ip: IpAddress) -> tuple[OpenPort, ...]:
+        return (snmp,) if ip == BETA else ()
+
+    setting.ask_udp = ask_udp
+    await setting.run()
+    assert [h.ports for h in setting.book.last.hosts if h.ip == BETA] == [(snmp,)]
+
+
 async def test_a_host_that_is_open_on_all_ports_is_told_and_not_asked(setting: Setting) -> None:
     asked: list[IpAddress] = []
 
@@ -342,7 +359,7 @@ async def test_a_run_tells_its_phases_with_counts_and_what_was_amiss(
 async def test_progress_says_how_much_is_done_of_each_phase(setting: Setting) -> None:
     await setting.run()
     said = [(p.phase, p.done, p.total) for _, p in setting.book.said if p.phase]
-    assert said[-1] == ("services", 2, 2)
+    assert said[-1] == ("services", 4, 4)
     assert ("hosts", 100, 254) in said
     assert ("ports", 20, 20) in said
     for _, p in setting.book.said:
@@ -361,7 +378,7 @@ async def test_of_very_many_lines_of_one_kind_the_story_has_the_first(setting: S
 @pytest.mark.parametrize(
     ("order", "reason"),
     [
-        (ScanOrder((ip_network("192.168.9.0/24"),)), "outside of the networks that may be"),
+        (ScanOrder((ip_network("192.168.9.0/24"),)), "--allow-scan 192.168.9.0/24"),
         (ScanOrder((ip_network("10.0.0.0/8"),)), "10.0.0.0/8"),
         (ScanOrder((ip_network("0.0.0.0/0"),)), "0.0.0.0/0"),
     ],
