@@ -18,6 +18,7 @@ export type Key = readonly [noun: string, asked: Readonly<Record<string, unknown
 /** Which nouns' answers are made of which entities. */
 const madeOf: Readonly<Record<string, readonly string[]>> = {
   networks: ['network'],
+  'network-list': ['network', 'host', 'subnet', 'agent', 'key'],
   subnets: ['subnet', 'host', 'interface'],
   subnet: ['subnet', 'host', 'interface'],
   hosts: ['host', 'interface', 'port', 'container', 'subnet', 'agent'],
@@ -37,7 +38,10 @@ const madeOf: Readonly<Record<string, readonly string[]>> = {
   'run-lines': ['run', 'run_line'],
   schedules: ['schedule', 'run', 'agent'],
   reports: ['report', 'agent'],
-  keys: ['key'],
+  keys: ['key', 'agent', 'user'],
+  users: ['user', 'session'],
+  user: ['user', 'session'],
+  sessions: ['session', 'user'],
   session: ['user'],
   map: ['host', 'subnet', 'interface', 'agent'],
   'remote-hosts': ['remote_host', 'forward', 'agent'],
@@ -70,7 +74,7 @@ export function affects(change: Changed, key: Key): boolean {
   const [noun, asked] = key
   const network = asked['network_id']
   if (network && change.network_id && network !== change.network_id) return false
-  if (noun === 'timeline') return true
+  if (noun === 'timeline' || noun === 'audit') return true
   if (!madeOf[noun]?.includes(change.entity)) return false
   if (change.id === null) return true
   if (single[noun]?.includes(change.entity)) return asked['id'] === change.id

@@ -10,7 +10,7 @@ export type Phase = 'unknown' | 'setup' | 'login' | 'in'
 
 const RETRY = 2000
 const PROBE_DEADLINE = 5000
-const ranks: readonly Role[] = ['viewer', 'member', 'admin', 'owner']
+export const ranks: readonly Role[] = ['viewer', 'member', 'admin', 'owner']
 
 class SessionState {
   phase = $state<Phase>('unknown')
@@ -49,6 +49,11 @@ class SessionState {
     this.enter(await ask(api.POST('/api/v1/setup', { body: { token, name, password } }), true))
   }
 
+  /** Chooses a password by a one-time link, and is in. */
+  async accept(token: string, password: string): Promise<void> {
+    this.enter(await ask(api.POST('/api/v1/invitation', { body: { token, password } }), true))
+  }
+
   async logOut(): Promise<void> {
     try {
       await ask(api.DELETE('/api/v1/session'), true)
@@ -59,10 +64,10 @@ class SessionState {
     this.lost()
   }
 
-  /** Whether the server answers and still knows us. */
+  /** Whether the server answers and still knows us; what we may do may have changed. */
   probe = async (): Promise<'known' | 'gone' | 'away'> => {
     try {
-      await ask(api.GET('/api/v1/session', { signal: AbortSignal.timeout(PROBE_DEADLINE) }), true)
+      this.enter(await ask(api.GET('/api/v1/session', { signal: AbortSignal.timeout(PROBE_DEADLINE) }), true))
       return 'known'
     } catch (error) {
       if (!(error instanceof Problem && error.status === 401)) return 'away'
