@@ -45,4 +45,13 @@ export const groups: readonly Group[] = [
       { href: '/can', title: 'CAN', icon: 'can' },
     ],
   },
+  {
+    title: 'Access',
+    places: [
+      { href: '/networks', title: 'Networks', icon: 'network', least: 'admin' },
+      { href: '/users', title: 'Users', icon: 'users', least: 'admin' },
+      { href: '/keys', title: 'Keys', icon: 'key' },
+      { href: '/audit', title: 'Audit', icon: 'audit', least: 'admin' },
+    ],
+  },
 ]
