@@ -281,7 +281,11 @@ class Reporter:
         A run that the server does not find here it takes for lost, and not for failed with the
         reason that is on its way.
         """
-        return set(self.worker.active()) | self.outbox.runs() | self._telling.runs() | self._saying
+        return self._kept() | self._telling.runs() | self._saying
+
+    def _kept(self) -> set[str]:
+        """The runs that are worked on, or of which a report waits on disk."""
+        return set(self.worker.active()) | self.outbox.runs()
 
     async def _poll(self, active: set[str], wait: float, *, leaving: bool = False) -> Work:
         return await self.uplink.poll(
@@ -326,7 +330,10 @@ class Reporter:
                     if waiting is None:
                         break
                     await self._deliver(waiting)
-                await self._poll(self._active(), 0, leaving=True)
+                while self._welcome.is_set() and (word := self._telling.next(time.monotonic())):
+                    await self._tell(*word)
+                # What is not said by now is not said any more.
+                await self._poll(self._kept(), 0, leaving=True)
         except (MooringError, TimeoutError) as error:
             log.debug("farewell_not_heard", reason=str(error))
         log.info("reporting_ended", waiting=len(self.outbox))
