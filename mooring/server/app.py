@@ -17,6 +17,7 @@ from mooring.server.api import (
     audit,
     bounds,
     can,
+    containers,
     description,
     events,
     forwards,
@@ -26,9 +27,12 @@ from mooring.server.api import (
     metrics,
     networks,
     page,
+    ports,
     problems,
     reports,
     runs,
+    schedules,
+    services,
     session,
     subnets,
     timeline,
@@ -39,6 +43,7 @@ from mooring.server.api.metrics import API
 from mooring.server.api.shapes import Problem
 from mooring.server.metrics import Metrics
 from mooring.server.state import State
+from mooring.server.timetable import fire_due
 from mooring.server.upkeep import forget_old, note_silent_agents
 
 NOUNS = (
@@ -47,11 +52,15 @@ NOUNS = (
     networks,
     subnets,
     hosts,
+    containers,
+    ports,
+    services,
     agents,
     agent_changes,
     forwards,
     can,
     runs,
+    schedules,
     reports,
     timeline,
     events,
@@ -71,6 +80,7 @@ def create_app(state: State) -> FastAPI:
         async with Tasks("server") as tasks:
             tasks.start("metrics", counters.follow(state.bus))
             tasks.supervise("silent_agents", partial(note_silent_agents, state), every=10)
+            tasks.supervise("fire_due", partial(fire_due, state), every=5)
             tasks.supervise("forget_old", partial(forget_old, state), every=3600)
             yield
             state.bus.close()

@@ -139,6 +139,13 @@ def hardware_macs(interfaces: Iterable[Interface]) -> frozenset[str]:
     )
 
 
+def own_mac(interfaces: Iterable[Interface]) -> str | None:
+    """The hardware address by which others see a machine: of a card that is in use, if one is."""
+    cards = [i for i in interfaces if i.mac and i.mac in hardware_macs([i])]
+    used = [i for i in cards if i.addresses or i.master]
+    return next((i.mac for i in (*used, *cards)), None)
+
+
 def shown_name(given: str | None, hostname: str, interfaces: Iterable[Interface]) -> str:
     """What a host is called: the name that a person gave it, its own, or an address."""
     if given or hostname:
@@ -286,7 +293,9 @@ def settle_subnet(stored: Row | None, values: Values) -> Values:
     for column in ("name", "gateway"):
         settled[column] = values[column] or stored[column]
     kept: tuple[str, ...] = ()
-    if values["source"] != stored["source"]:
+    if values["source"] == "scan":
+        kept = ("kind", "name", "gateway", "source")
+    elif values["source"] != stored["source"]:
         better = "containers" if values["scope"] else "machine"
         if stored["source"] == better and (told or values["kind"] == unknown):
             kept = ("kind", "name", "gateway", "source")

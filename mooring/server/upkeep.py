@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import structlog
-from sqlalchemy import delete
+from sqlalchemy import ColumnElement, delete, select
 
 from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
 from mooring.server.db import agents, can, forwards, runs, timeline, users
@@ -14,8 +14,10 @@ from mooring.server.db.tables import (
     container,
     event,
     forward,
+    host,
     interface,
     neighbour,
+    port,
     remote_host,
     report,
     route,
@@ -23,6 +25,7 @@ from mooring.server.db.tables import (
     subnet,
 )
 from mooring.server.db.timeline import Told
+from mooring.server.runs import title
 from mooring.server.state import State
 
 log = structlog.get_logger(__name__)
@@ -51,11 +54,11 @@ async def note_silent_agents(state: State) -> None:
         for agent in await agents.fall_silent(connection, before):
             network = agent["network_id"]
             log.warning("agent_silent", agent=agent["name"], last_seen=agent["last_seen"])
-            title = f"Agent {agent['name']} fell silent"
-            told.append(Told(Entity.AGENT, Operation.CHANGED, agent["id"], network, title))
+            news = f"Agent {agent['name']} fell silent"
+            told.append(Told(Entity.AGENT, Operation.CHANGED, agent["id"], network, news))
         for lost in await runs.abandon(connection, before, now):
-            network, title = lost["network_id"], f"Look of {lost['agent_name']} failed"
-            told.append(Told(Entity.RUN, Operation.CHANGED, lost["id"], network, title))
+            network, name = lost["network_id"], title(lost["kind"], lost["agent_name"])
+            told.append(Told(Entity.RUN, Operation.CHANGED, lost["id"], network, f"{name} failed"))
             events.append(RunMoved(lost["id"], RunState.FAILED, network))
         await timeline.write(connection, told, now)
     state.tell([*(t.changed for t in told), *events])
@@ -81,6 +84,7 @@ async def forget_old(state: State) -> None:
             route,
             neighbour,
             container,
+            port,
             subnet,
             forward,
             remote_host,
@@ -88,3 +92,11 @@ async def forget_old(state: State) -> None:
         )
         for table in observed:
             await connection.execute(delete(table).where(table.c.gone_at < before))
+        await connection.execute(delete(host).where(_forgotten(before)))
+
+
+def _forgotten(before: float) -> ColumnElement[bool]:
+    """A host that only scans have seen, none of them lately; nobody gave it a name."""
+    at = select(address.c.id).where(address.c.host_id == host.c.id, address.c.gone_at.is_(None))
+    nameless = (host.c.source == "scan") & host.c.given_name.is_(None)
+    return nameless & (host.c.last_seen < before) & ~at.exists()

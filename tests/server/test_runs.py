@@ -82,7 +82,7 @@ async def test_a_request_is_answered_at_once_with_the_runs_id(world: World) -> N
     )
     assert found["started_at"] is None
     assert found["elapsed_s"] is None
-    assert await agent.poll() == {"runs": [run], "cancelled": []}
+    assert await agent.poll() == {"runs": [run], "cancelled": [], "orders": {}}
 
 
 async def test_a_waiting_poll_is_answered_at_once_when_a_run_is_asked_for(world: World) -> None:
@@ -94,7 +94,7 @@ async def test_a_waiting_poll_is_answered_at_once_when_a_run_is_asked_for(world:
         assert not waiting.done()
         began = time.monotonic()
         run = await asked(world, agent)
-    assert waiting.result() == {"runs": [run], "cancelled": []}
+    assert waiting.result() == {"runs": [run], "cancelled": [], "orders": {}}
     assert time.monotonic() - began < 2
 
 
@@ -121,7 +121,7 @@ async def test_a_waiting_poll_finds_a_run_that_another_server_process_took(
 async def test_a_poll_ends_when_it_has_waited_long_enough(world: World) -> None:
     agent = await world.agent()
     began = time.monotonic()
-    assert await agent.poll(wait_s=0.3) == {"runs": [], "cancelled": []}
+    assert await agent.poll(wait_s=0.3) == {"runs": [], "cancelled": [], "orders": {}}
     assert 0.3 <= time.monotonic() - began < 3
 
 
@@ -132,7 +132,7 @@ async def test_a_poll_ends_when_the_server_does(world: World) -> None:
         waiting = group.create_task(agent.poll(wait_s=30))
         await asyncio.sleep(0.2)
         world.state.bus.close()
-    assert waiting.result() == {"runs": [], "cancelled": []}
+    assert waiting.result() == {"runs": [], "cancelled": [], "orders": {}}
 
 
 @any_database
@@ -275,7 +275,7 @@ async def test_a_run_can_be_cancelled_in_every_phase(world: World, phase: str) -
     )
     assert answer.json()["finished_at"] is not None
     # The agent is told, and what it still says of the run changes nothing.
-    assert await agent.poll(active_runs=[run]) == {"runs": [], "cancelled": [run]}
+    assert await agent.poll(active_runs=[run]) == {"runs": [], "cancelled": [run], "orders": {}}
     before = await shown(world, run)
     assert (await agent.progress(run, "running", phase="x", done=1)).status_code == 204
     await agent.report(machine(), runs=[RunMark(run, "request", world.clock())])
@@ -295,7 +295,7 @@ async def test_a_waiting_poll_is_answered_at_once_when_its_run_is_cancelled(worl
         await asyncio.sleep(0.2)
         assert not waiting.done()
         await world.ask("POST", f"runs/{run}/cancel")
-    assert waiting.result() == {"runs": [], "cancelled": [run]}
+    assert waiting.result() == {"runs": [], "cancelled": [run], "orders": {}}
 
 
 async def test_cancelling_and_moving_a_run_at_once_ends_it(world: World) -> None:

@@ -127,7 +127,7 @@ async def test_streams_and_waiting_polls_do_not_hold_up_the_end(world: World) ->
             body = {"outbox": agent.outbox, "version": "1", "name": "a", "wait_s": 30}
             ready.release()
             answer = await http.post("/agents/poll", json=body, headers=bearer(agent.key))
-            assert answer.json() == {"runs": [], "cancelled": []}
+            assert answer.json() == {"runs": [], "cancelled": [], "orders": {}}
             ended.append("poll")
 
         ready = asyncio.Semaphore(0)

@@ -37,6 +37,7 @@ from mooring.model.net import (
     SubnetKind,
 )
 from mooring.model.report import Body, Engines, Report, RunMark, SetAside
+from mooring.model.scan import Scan
 from mooring.server import auth
 from mooring.server.db import keys, networks
 from mooring.server.state import State
@@ -193,7 +194,7 @@ class Reporter:
         if number is None:
             self.number += 1
             number = self.number
-        subject = SUBJECTS[type(body)]
+        subject = f"scan:{body.block}" if isinstance(body, Scan) else SUBJECTS[type(body)]
         report = Report(
             subject, self.outbox, number, self.world.clock(), body, tuple(runs), tuple(set_aside)
         )

@@ -24,6 +24,8 @@ from mooring.server.auth import Principal
 from mooring.server.db import agents, keys, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
+from mooring.server.orders import refusal
+from mooring.server.runs import title
 from mooring.server.state import State
 
 router = APIRouter(prefix="/agents", tags=["agents"])
@@ -83,15 +85,16 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
             "name": name,
             "version": said.version,
             "duties": list(dict.fromkeys(said.duties)),
+            "allowed": said.allowed,
             "online": not said.leaving,
             "last_seen": now,
         }
         changed = {c for c in ("name", "version", "duties", "online") if row[c] != new[c]}
         if changed and not told:
-            title = name
+            news = name
             if "online" in changed:
-                title = f"Agent {name} {'went offline' if said.leaving else 'is online'}"
-            told.append(_told(row, Operation.CHANGED, title))
+                news = f"Agent {name} {'went offline' if said.leaving else 'is online'}"
+            told.append(_told(row, Operation.CHANGED, news))
         await agents.change(connection, row["id"], **new)
         for lost in await runs.lose(connection, row, said.active_runs, now):
             told.append(_run_told(row, lost))
@@ -102,6 +105,7 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
 
 
 async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:
+    agent = {**row, "duties": said.duties}
     deadline = asyncio.get_running_loop().time() + (0 if said.leaving else said.wait_s)
 
     def about_runs(event: Event) -> bool:
@@ -114,11 +118,20 @@ async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:
     with state.bus.subscribe(about_runs, size=10) as news:
         while True:
             async with state.database.read() as connection:
-                pending = await runs.of_agent(connection, row["id"], [RunState.PENDING.value])
+                waiting = await runs.of_agent(connection, row["id"], [RunState.PENDING.value])
                 cancelled = await runs.stopped(connection, said.active_runs)
+            # An agent that knows no scans would look at its machine instead.
+            pending = [run for run in waiting if not refusal(agent, run["kind"])]
             left = deadline - asyncio.get_running_loop().time()
             if pending or cancelled or left <= 0:
-                return AgentWork(runs=[run["id"] for run in pending], cancelled=cancelled)
+                orders = {run["id"]: run["order"] for run in pending if run["order"]}
+                return AgentWork.model_validate(
+                    {
+                        "runs": [run["id"] for run in pending],
+                        "cancelled": cancelled,
+                        "orders": orders,
+                    }
+                )
             try:
                 async with asyncio.timeout(min(left, LOOK_EVERY)):
                     if await news.next() is None:
@@ -180,5 +193,5 @@ def _told(row: Row, operation: Operation, title: str) -> Told:
 
 
 def _run_told(row: Row, run: Row) -> Told:
-    title = f"Look of {row['name']} failed"
-    return Told(Entity.RUN, Operation.CHANGED, run["id"], row["network_id"], title)
+    name = f"{title(run['kind'], row['name'])} failed"
+    return Told(Entity.RUN, Operation.CHANGED, run["id"], row["network_id"], name)

@@ -1,4 +1,4 @@
-"""Hosts, and their interfaces, routes, neighbours, containers and what was set aside."""
+"""Hosts, and their interfaces, routes, neighbours and what was set aside."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from mooring.server.api.door import (
     paged,
     shaped,
 )
+from mooring.server.api.ports import ServiceId
 from mooring.server.api.problems import missing
 from mooring.server.api.shapes import (
-    Container,
     Host,
     HostChange,
     Interface,
@@ -51,8 +51,9 @@ async def list_hosts(
     _: Viewer,
     network_id: NetworkId = None,
     subnet_id: SubnetId = None,
+    service: ServiceId = None,
 ) -> Page[Host]:
-    page = await hosts.page(connection, ask, network_id, subnet_id)
+    page = await hosts.page(connection, ask, network_id, subnet_id, service)
     return Page[Host](items=[_host(row) for row in page.rows], next=page.next, total=page.total)
 
 
@@ -131,21 +132,6 @@ async def list_neighbours(
     ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
 ) -> Page[Neighbour]:
     return paged(Neighbour, await hosts.parts(connection, "neighbour", ask, host_id))
-
-
-@router.get("/containers", tags=["containers"])
-async def list_containers(
-    ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
-) -> Page[Container]:
-    return paged(Container, await hosts.parts(connection, "container", ask, host_id))
-
-
-@router.get("/containers/{container_id}", tags=["containers"])
-async def read_container(container_id: str, connection: Reading, _: Viewer) -> Container:
-    row = await hosts.part(connection, "container", container_id)
-    if row is None:
-        raise missing("container", container_id)
-    return shaped(Container, row)
 
 
 @router.get("/set-aside", tags=["set-aside"])

@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from mooring.core.errors import UsageError
 from mooring.server.db.listing import BadList
 from mooring.server.roles import Conflict, NotAllowed
 
@@ -76,6 +77,10 @@ def install(app: FastAPI) -> None:
     async def bad_list(request: Request, error: BadList) -> JSONResponse:
         fault = {"where": f"query.{error.where}", "what": str(error)}
         return problem(request, 422, f"{error.where}: {error}", [fault])
+
+    @app.exception_handler(UsageError)
+    async def unusable(request: Request, error: UsageError) -> JSONResponse:
+        return problem(request, 422, str(error))
 
     @app.exception_handler(RequestValidationError)
     async def unfit(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -14,6 +14,7 @@ from mooring.model.can import CanWiring
 from mooring.model.forward import Forwards
 from mooring.model.report import MAX_BYTES, Body
 from mooring.model.report import Report as ReportNoun
+from mooring.model.scan import Scan
 from mooring.server.api.agents import known_agent
 from mooring.server.api.door import AgentKey, Reading, TheAsk, TheState, Viewer, paged
 from mooring.server.api.problems import Refused
@@ -27,7 +28,7 @@ router = APIRouter(prefix="/reports", tags=["reports"])
 
 AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
 
-_DUTIES: dict[type[Body], str] = {Forwards: "forward", CanWiring: "can"}
+_DUTIES: dict[type[Body], str] = {Forwards: "forward", CanWiring: "can", Scan: "scan"}
 """Whoever reports these does so by this duty; anything else is of discovery."""
 
 BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "object"}}}}}

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import is_id, new_id
-from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
+from mooring.model.event import Changed, Entity, Event, Operation, RunMoved, RunState
 from mooring.server.api.agents import known_agent
 from mooring.server.api.door import (
     AgentKey,
@@ -19,16 +19,19 @@ from mooring.server.api.door import (
     TheAsk,
     TheState,
     Viewer,
+    paged,
     shaped,
 )
 from mooring.server.api.problems import Refused, missing
-from mooring.server.api.shapes import Page, Run, RunProgress, RunRequest
+from mooring.server.api.scan_shapes import RunKind, RunLine, RunRequest
+from mooring.server.api.shapes import Page, Run, RunProgress
 from mooring.server.api.shapes import RunState as RunStateName
 from mooring.server.change import changing
-from mooring.server.db import agents, runs, timeline
+from mooring.server.db import agents, hosts, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
-from mooring.server.runs import remaining
+from mooring.server.orders import outside, read_order, refusal
+from mooring.server.runs import phases, remaining, title
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +45,9 @@ async def _shape(connection: AsyncConnection, row: Row, now: float) -> Run:
     if row["started_at"] is not None:
         elapsed = max(0.0, (row["finished_at"] or now) - row["started_at"])
         if row["state"] in runs.WORKING:
-            left = remaining(await runs.durations(connection, row["agent_id"]), elapsed)
+            left = row["remaining_s"]
+            if left is None:
+                left = remaining(await runs.durations(connection, row), elapsed)
     return shaped(Run, row, elapsed_s=elapsed, remaining_s=left)
 
 
@@ -55,9 +60,17 @@ async def list_runs(
     network_id: NetworkId = None,
     agent_id: AgentId = None,
     run_state: Annotated[RunStateName | None, Query(alias="state")] = None,
+    kind: RunKind | None = None,
+    schedule_id: Annotated[str | None, Query(max_length=36, description="That it began")] = None,
 ) -> Page[Run]:
     page = await runs.page(
-        connection, ask, network_id=network_id, agent_id=agent_id, state=run_state
+        connection,
+        ask,
+        network_id=network_id,
+        agent_id=agent_id,
+        state=run_state,
+        kind=kind,
+        schedule_id=schedule_id,
     )
     items = [await _shape(connection, row, state.clock()) for row in page.rows]
     return Page[Run](items=items, next=page.next, total=page.total)
@@ -71,29 +84,55 @@ async def read_run(run_id: str, state: TheState, connection: Reading, _: Viewer)
     return await _shape(connection, row, state.clock())
 
 
+@router.get("/{run_id}/lines")
+async def list_run_lines(run_id: str, ask: TheAsk, connection: Reading, _: Viewer) -> Page[RunLine]:
+    """The story of a run, as its agent told it: the last thousand lines."""
+    if await runs.by_id(connection, run_id) is None:
+        raise missing("run", run_id)
+    return paged(RunLine, await runs.lines(connection, ask, run_id))
+
+
 @router.post("", status_code=202)
 async def request_run(asked: RunRequest, state: TheState, who: Member) -> Run:
-    """Ask an agent to look. Answered at once; the run goes on by itself and can be watched."""
+    """Ask an agent to look at its machine, or to scan networks.
+
+    Answered at once; the run goes on by itself and can be watched. 422 for targets that nobody
+    scans, 409 for an agent that can't.
+    """
     async with changing(state, who) as change:
         connection, now = change.connection, change.now
         sender = await agents.by_id(connection, asked.agent_id)
         if sender is None:
             raise missing("agent", asked.agent_id)
-        if "discovery" not in sender["duties"]:
-            duties = " and ".join(sender["duties"]) or "nothing"
-            raise Refused(
-                409,
-                f"{sender['name']} does not look at its machine: its duty is {duties}; "
-                "ask an agent of that machine with the duty discovery",
-            )
-        row = await runs.create(connection, new_id(), sender, "request", now)
+        targets = asked.targets
+        if asked.host_id is not None:
+            targets = await _addresses(connection, asked.host_id, sender)
+        order = read_order(asked.kind, targets, asked.depth)
+        if cannot := refusal(sender, asked.kind) or outside(order, sender["allowed"]):
+            raise Refused(409, cannot)
+        row = await runs.create(
+            connection, new_id(), sender, "request", now, kind=asked.kind, order=order
+        )
         assert row is not None
-        told = _told(row, Operation.CREATED, f"Look of {sender['name']} asked by {who.name}")
-        change.tell(told, action="asked for")
+        name = title(asked.kind, sender["name"])
+        told = _told(row, Operation.CREATED, f"{name} asked by {who.name}")
+        change.tell(told, action="asked for", detail=" ".join(order["targets"]) if order else "")
         change.add(RunMoved(row["id"], RunState.PENDING, row["network_id"]))
-        answer = await _shape(connection, {**row, "agent_name": sender["name"]}, now)
-    log.info("run_requested", run=row["id"], agent=sender["name"], by=who.name)
+        names = {"agent_name": sender["name"], "schedule_name": None}
+        answer = await _shape(connection, {**row, **names}, now)
+    log.info("run_requested", run=row["id"], kind=asked.kind, agent=sender["name"], by=who.name)
     return answer
+
+
+async def _addresses(connection: AsyncConnection, host_id: str, sender: Row) -> tuple[str, ...]:
+    """Where a host can be scanned again by this agent."""
+    row = await hosts.by_id(connection, host_id)
+    if row is None:
+        raise missing("host", host_id)
+    found = await hosts.reached_at(connection, host_id, sender["host_id"])
+    if not found:
+        raise Refused(409, f"{row['name']} has no address now: scan the network in which it may be")
+    return found
 
 
 @router.post("/{run_id}/cancel")
@@ -107,7 +146,8 @@ async def cancel_run(run_id: str, state: TheState, who: Member) -> Run:
         reason = f"cancelled by {who.name}"
         if not await runs.move(connection, row, RunState.CANCELLED, now, reason=reason):
             raise Refused(409, f"the run has ended already: it is {row['state']}")
-        told = _told(row, Operation.CHANGED, f"Look of {row['agent_name']} cancelled")
+        name = title(row["kind"], row["agent_name"])
+        told = _told(row, Operation.CHANGED, f"{name} cancelled")
         change.tell(told, action="cancelled")
         change.add(RunMoved(run_id, RunState.CANCELLED, row["network_id"]))
         after = await runs.shown(connection, run_id)
@@ -131,17 +171,27 @@ async def run_progress(run_id: str, said: RunProgress, state: TheState, who: Age
         row, new = await runs.get_or_create(
             connection, run_id, sender, said.trigger, min(began, now)
         )
+        name = title(row["kind"], sender["name"])
         if new:
-            told.append(_told(row, Operation.CREATED, f"Look of {sender['name']}"))
+            told.append(_told(row, Operation.CREATED, name))
         if row["agent_id"] != sender["id"]:
             raise Refused(403, "the run is another agent's")
-        where = {"phase": said.phase, "done": said.done, "total": said.total}
+        if said.lines:
+            await runs.add_lines(connection, run_id, [line.model_dump() for line in said.lines])
+            network = row["network_id"]
+            events.append(Changed(Entity.RUN_LINE, Operation.CHANGED, run_id, network))
+        where = {
+            "phase": said.phase,
+            "done": said.done,
+            "total": said.total,
+            "phases": phases(row["phases"], said.phase, said.done, said.total),
+            "remaining_s": said.remaining_s,
+        }
         moved = await runs.move(
             connection, row, RunState(said.state), now, **where, reason=said.reason
         )
         if moved:
-            operation = Operation.CHANGED
-            change = _told(row, operation, f"Look of {sender['name']} {said.state}")
+            change = _told(row, Operation.CHANGED, f"{name} {said.state}")
             if row["state"] != said.state:
                 told.append(change)
             else:

@@ -6,16 +6,18 @@ Times are RFC 3339 in UTC. Ids are UUIDs in text. Addresses are text in their ca
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Generic, Literal, TypeVar
+from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator
 
-from mooring.server.api.base import Asked, Moment, Name, Shape, Whole
+from mooring.core.targets import target_of
+from mooring.server.api.base import Asked, Moment, Name, Seconds, Shape, Whole
+from mooring.server.api.scan_shapes import Order, RunKind, RunSaid, Service, ServiceName
 
 Item = TypeVar("Item")
 
 RunState = Literal["pending", "starting", "running", "complete", "failed", "cancelled"]
-Duty = Literal["discovery", "forward", "can"]
+Duty = Literal["discovery", "scan", "forward", "can"]
 AgentState = Literal["online", "offline", "awaited"]
 """``awaited``: made ready by somebody, and not heard of yet."""
 
@@ -90,6 +92,19 @@ class Host(Shape):
     os: str
     kernel: str
     architecture: str
+    mac: str | None
+    """The hardware address by which others see it."""
+    vendor: str
+    """Who made that interface."""
+    round_trip_ms: float | None
+    kind: str
+    """What sort of thing it is, as its services say: a category of the catalogue, or empty."""
+    services: list[ServiceName]
+    """Up to twenty: its own, and those at its ports."""
+    port_count: int
+    depth: str
+    """How far a scan has ever looked at its ports: none, light or full."""
+    ports_at: datetime | None
     agent_id: str | None
     addresses: list[str]
     """Up to eight, those that other hosts can reach first."""
@@ -173,7 +188,9 @@ class Attachment(Shape):
 
 class Container(Shape):
     id: str
+    network_id: str
     host_id: str
+    host_name: str
     engine: str
     container_id: str
     name: str
@@ -186,6 +203,8 @@ class Container(Shape):
     ports: list[PublishedPort]
     attachments: list[Attachment]
     labels: dict[str, str]
+    services: list[Service]
+    """What runs in it, by its image and labels; the surest first."""
     created_at: datetime | None
     source: str
     first_seen: datetime
@@ -251,12 +270,19 @@ class Run(Shape):
     network_id: str
     agent_id: str
     agent_name: str
+    kind: RunKind
+    order: Order | None
+    """What a scan is to do; null for a look."""
+    schedule_id: str | None
+    schedule_name: str | None
     trigger: str
     state: RunState
     phase: str | None
     done: int
     total: int | None
     """What ``done`` runs up to in this phase, when that is known."""
+    phases: list[RunPhase]
+    """Those that it has been in, the present one last."""
     reason: str | None
     """Why it failed or was cancelled."""
     requested_at: datetime
@@ -264,13 +290,10 @@ class Run(Shape):
     finished_at: datetime | None
     elapsed_s: float | None
     remaining_s: float | None
-    """An estimate from the agent's earlier runs; null when there is nothing to go by."""
+    """The agent's own estimate, else one from its earlier runs; null when there is nothing to go
+    by."""
     summary: dict[str, int]
     """How many of what the run stored: interfaces, subnets, containers, set_aside, …"""
-
-
-class RunRequest(Asked):
-    agent_id: str = Field(max_length=36)
 
 
 class Report(Shape):
@@ -338,6 +361,16 @@ class AgentPoll(Asked):
     poll after which an agent counts as offline."""
     leaving: bool = False
     """The agent is ending, and is offline from now on."""
+    allowed: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None, max_length=1000
+    )
+    """The networks that it may scan, those that it is attached to among them; null when it does
+    not say."""
+
+    @field_validator("allowed")
+    @classmethod
+    def _networks(cls, value: list[str] | None) -> list[str] | None:
+        return value and [str(target_of(text)) for text in value]
 
 
 class AgentWork(Shape):
@@ -345,6 +378,8 @@ class AgentWork(Shape):
     """Runs that someone asked of this agent."""
     cancelled: list[str]
     """Of the agent's active runs, those to stop."""
+    orders: dict[str, Order]
+    """What those of the runs are to do that are scans."""
 
 
 class RunProgress(Asked):
@@ -353,6 +388,10 @@ class RunProgress(Asked):
     phase: str | None = Field(default=None, max_length=50)
     done: Whole = 0
     total: Whole | None = None
+    remaining_s: Seconds | None = None
+    """What the agent expects the whole run to need from here."""
+    lines: list[RunSaid] = Field(default=[], max_length=50)
+    """What there is to tell of the run since the word before."""
     reason: str | None = Field(default=None, max_length=1000)
     trigger: str = Field(default="start", max_length=20)
     started_at: Moment | None = None

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection
-from ipaddress import ip_address
 
-from sqlalchemy import ColumnElement, Table, delete, func, select, update
+from sqlalchemy import ColumnElement, Table, delete, func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
+from mooring.server.db import ports
+from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
 from mooring.server.db.tables import (
     address,
     agent,
@@ -17,19 +17,24 @@ from mooring.server.db.tables import (
     host,
     interface,
     neighbour,
+    port,
     route,
     set_aside,
     subnet,
 )
 from mooring.server.merge import Row
+from mooring.server.scans import by_number
 
 SHOWN_ADDRESSES = 8
+SHOWN_SERVICES = 20
 
 _HOSTS = Listing(
     host,
     {
         "name": folded(host.c.name),
         "os": folded(host.c.os),
+        "vendor": folded(host.c.vendor),
+        "kind": host.c.service_category,
         "first_seen": host.c.first_seen,
         "last_seen": host.c.last_seen,
     },
@@ -60,22 +65,6 @@ PARTS = {
         "interface",
         (neighbour.c.ip, neighbour.c.mac, neighbour.c.interface),
     ),
-    "container": Listing(
-        container,
-        {
-            "name": folded(container.c.name),
-            "image": folded(container.c.image),
-            "state": container.c.state,
-            "last_seen": container.c.last_seen,
-        },
-        "name",
-        (
-            container.c.name,
-            container.c.image,
-            container.c.compose_project,
-            container.c.container_id,
-        ),
-    ),
     "set_aside": Listing(
         set_aside,
         {"at": set_aside.c.at, "kind": set_aside.c.kind},
@@ -90,8 +79,9 @@ async def page(
     ask: Ask,
     network_id: str | None = None,
     subnet_id: str | None = None,
+    service: str | None = None,
 ) -> Paged:
-    """Hosts, each with its addresses, subnets, agent and counts."""
+    """Hosts, each with its addresses, subnets, services, agent and counts."""
     where: list[ColumnElement[bool]] = []
     if network_id:
         where.append(host.c.network_id == network_id)
@@ -100,18 +90,24 @@ async def page(
             address.c.subnet_id == subnet_id, address.c.gone_at.is_(None)
         )
         where.append(host.c.id.in_(inside))
-    for word in (ask.q or "").split():
+    if service:
+        where.append(ports.with_service(service))
+    where += matching(ask.q)
+    paged = await fetch(connection, _HOSTS, ask, *where)
+    return Paged(await _with_facts(connection, paged.rows), paged.next, paged.total)
+
+
+def matching(q: str | None) -> list[ColumnElement[bool]]:
+    """That a host is meant by these words: by a name, an address, its maker, its system."""
+    where = []
+    for word in (q or "").split():
         by_address = select(address.c.host_id).where(
             address.c.ip.icontains(word, autoescape=True), address.c.gone_at.is_(None)
         )
-        where.append(
-            host.c.name.icontains(word, autoescape=True)
-            | host.c.hostname.icontains(word, autoescape=True)
-            | host.c.os.icontains(word, autoescape=True)
-            | host.c.id.in_(by_address)
-        )
-    paged = await fetch(connection, _HOSTS, ask, *where)
-    return Paged(await _with_facts(connection, paged.rows), paged.next, paged.total)
+        columns = (host.c.name, host.c.hostname, host.c.os, host.c.mac, host.c.vendor)
+        texts = [column.icontains(word, autoescape=True) for column in columns]
+        where.append(or_(*texts, host.c.id.in_(by_address)))
+    return where
 
 
 async def by_id(connection: AsyncConnection, host_id: str) -> Row | None:
@@ -120,20 +116,12 @@ async def by_id(connection: AsyncConnection, host_id: str) -> Row | None:
 
 
 async def parts(connection: AsyncConnection, noun: str, ask: Ask, host_id: str | None) -> Paged:
-    """The present interfaces, routes, neighbours, containers or items set aside."""
+    """The present interfaces, routes, neighbours or items set aside."""
     listing = PARTS[noun]
-    where: list[ColumnElement[bool]] = []
+    where = equal(listing.table, host_id=host_id)
     if "gone_at" in listing.table.c:
         where.append(listing.table.c.gone_at.is_(None))
-    if host_id:
-        where.append(listing.table.c.host_id == host_id)
     return await fetch(connection, listing, ask, *where)
-
-
-async def part(connection: AsyncConnection, noun: str, row_id: str) -> Row | None:
-    table = PARTS[noun].table
-    row = (await connection.execute(select(table).where(table.c.id == row_id))).mappings().first()
-    return dict(row) if row else None
 
 
 async def addresses_of(
@@ -152,9 +140,26 @@ async def addresses_of(
 
 
 def _by_number(row: Row) -> tuple[int, int]:
-    """IPv4 before IPv6, and each by its number and not by its text."""
-    ip = ip_address(row["ip"])
-    return ip.version, int(ip)
+    return by_number(row["ip"])
+
+
+async def reached_at(
+    connection: AsyncConnection, host_id: str, from_host: str | None
+) -> tuple[str, ...]:
+    """A host's addresses in subnets that it shares, or that are of the host that asks."""
+    query = (
+        select(address.c.ip)
+        .join(subnet, subnet.c.id == address.c.subnet_id)
+        .where(
+            address.c.host_id == host_id,
+            address.c.gone_at.is_(None),
+            (subnet.c.scope == "") | (subnet.c.host_id == from_host),
+            subnet.c.kind.not_in(tuple(_LAST)),
+        )
+        .distinct()
+    )
+    found = (await connection.execute(query)).scalars()
+    return tuple(sorted(found, key=by_number))[:SHOWN_ADDRESSES]
 
 
 async def rename(connection: AsyncConnection, stored: Row, given: str | None, name: str) -> None:
@@ -178,11 +183,14 @@ async def _with_facts(connection: AsyncConnection, rows: list[Row]) -> list[Row]
     agents = dict((await connection.execute(watching)).all())
     counts = {
         table.name: await _counts(connection, table, ids)
-        for table in (interface, container, set_aside)
+        for table in (interface, container, port, set_aside)
     }
+    services = await ports.of_hosts(connection, ids)
     return [
         {
             **row,
+            "kind": row["service_category"],
+            "services": _services(row["services"], services[row["id"]]),
             "agent_id": agents.get(row["id"]),
             "addresses": [a["ip"] for a in addresses[row["id"]]][:SHOWN_ADDRESSES],
             "subnet_ids": list(
@@ -192,6 +200,14 @@ async def _with_facts(connection: AsyncConnection, rows: list[Row]) -> list[Row]
         }
         for row in rows
     ]
+
+
+def _services(own: list[Row], at_ports: list[Row]) -> list[dict[str, str]]:
+    """Each service once; its own first."""
+    columns = ("name", "title", "category")
+    by_name = {s["name"]: {c: s[c] for c in columns} for s in (*at_ports, *own)}
+    order = dict.fromkeys(s["name"] for s in (*own, *at_ports))
+    return [by_name[name] for name in order][:SHOWN_SERVICES]
 
 
 # Those first by which other hosts can reach this one.

@@ -8,7 +8,17 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, String, Table, and_, func, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Integer,
+    Select,
+    String,
+    and_,
+    func,
+    or_,
+    select,
+)
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.server.merge import Row
@@ -43,7 +53,7 @@ class Listing:
     Sort expressions must never be null: two nulls have no order to page by.
     """
 
-    table: Table
+    table: FromClause
     sorts: dict[str, ColumnElement[Any]]
     default: str
     search: tuple[ColumnElement[Any], ...] = ()
@@ -61,7 +71,7 @@ class Paged:
     total: int
 
 
-def equal(table: Table, **columns: str | None) -> list[ColumnElement[bool]]:
+def equal(table: FromClause, **columns: str | None) -> list[ColumnElement[bool]]:
     """That each column is as it is asked for, where it is."""
     return [table.c[name] == value for name, value in columns.items() if value]
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mooring.core.ids import new_id
 from mooring.model.event import RunState
 from mooring.server.db.engine import insert_new
 from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch
-from mooring.server.db.tables import agent, run
-from mooring.server.merge import Row
-from mooring.server.runs import may_follow
+from mooring.server.db.tables import agent, run, run_line, schedule
+from mooring.server.merge import Row, Values
+from mooring.server.runs import LOOK, added_up, may_follow
 
 WORKING = (RunState.STARTING.value, RunState.RUNNING.value)
 OPEN = (RunState.PENDING.value, *WORKING)
@@ -34,28 +35,44 @@ async def create(
     sender: Row,
     trigger: str,
     requested_at: float,
+    *,
+    kind: str = LOOK,
+    order: Values | None = None,
+    schedule_id: str | None = None,
 ) -> Row | None:
     """A new run, pending; None if another connection made it in this same moment."""
     values = {
         "id": run_id,
         "network_id": sender["network_id"],
         "agent_id": sender["id"],
+        "kind": kind,
+        "order": order,
+        "schedule_id": schedule_id,
         "trigger": trigger,
         "state": RunState.PENDING.value,
         "phase": None,
         "done": 0,
         "total": None,
+        "phases": [],
+        "remaining_s": None,
         "reason": None,
         "requested_at": requested_at,
         "started_at": None,
         "finished_at": None,
         "summary": {},
+        "blocks": {},
     }
     return values if await insert_new(connection, run, values, ("id",)) else None
 
 
 async def get_or_create(
-    connection: AsyncConnection, run_id: str, sender: Row, trigger: str, requested_at: float
+    connection: AsyncConnection,
+    run_id: str,
+    sender: Row,
+    trigger: str,
+    requested_at: float,
+    *,
+    kind: str = LOOK,
 ) -> tuple[Row, bool]:
     """The run, to be moved by this transaction alone, and whether it is new.
 
@@ -64,7 +81,7 @@ async def get_or_create(
     stored = await by_id(connection, run_id, lock=True)
     if stored is not None:
         return stored, False
-    made = await create(connection, run_id, sender, trigger, requested_at)
+    made = await create(connection, run_id, sender, trigger, requested_at, kind=kind)
     if made is not None:
         return made, True
     stored = await by_id(connection, run_id, lock=True)
@@ -91,11 +108,16 @@ async def move(
     return changed.rowcount == 1
 
 
-async def add_summary(connection: AsyncConnection, stored: Row, counts: dict[str, int]) -> Row:
-    """Add to what a run has stored so far."""
-    summary = {**stored["summary"], **counts}
-    await connection.execute(update(run).where(run.c.id == stored["id"]).values(summary=summary))
-    return {**stored, "summary": summary}
+async def add_summary(
+    connection: AsyncConnection, stored: Row, counts: dict[str, int], block: str | None
+) -> Row:
+    """Add to what a run has stored so far; of a scan's ``block`` what was told last counts."""
+    changed: Values = {"summary": {**stored["summary"], **counts}}
+    if block:
+        blocks = {**stored["blocks"], block: counts}
+        changed = {"summary": {**stored["summary"], **added_up(blocks)}, "blocks": blocks}
+    await connection.execute(update(run).where(run.c.id == stored["id"]).values(**changed))
+    return {**stored, **changed}
 
 
 async def of_agent(
@@ -119,15 +141,53 @@ async def stopped(connection: AsyncConnection, ids: Collection[str]) -> list[str
     return list((await connection.execute(query)).scalars())
 
 
-async def durations(connection: AsyncConnection, agent_id: str) -> list[float]:
-    """How many seconds the agent's last complete runs took, at most five of them."""
+async def durations(connection: AsyncConnection, like: Row) -> list[float]:
+    """How many seconds the agent's last complete runs took that had the same to do, at most five."""
     query = (
-        select(run.c.finished_at - run.c.started_at)
-        .where(run.c.agent_id == agent_id, run.c.state == RunState.COMPLETE.value)
+        select(run.c.order, run.c.finished_at - run.c.started_at)
+        .where(
+            run.c.agent_id == like["agent_id"],
+            run.c.kind == like["kind"],
+            run.c.state == RunState.COMPLETE.value,
+        )
         .order_by(run.c.finished_at.desc())
-        .limit(5)
+        .limit(20)
     )
-    return [float(seconds) for seconds in (await connection.execute(query)).scalars()]
+    done = (await connection.execute(query)).all()
+    return [float(seconds) for order, seconds in done if order == like["order"]][:5]
+
+
+_LINES = Listing(run_line, {"at": run_line.c.at}, "at", (run_line.c.text, run_line.c.event))
+MAX_LINES = 1000
+"""Lines of one run's story that are kept: the newest."""
+
+
+async def lines(connection: AsyncConnection, ask: Ask, run_id: str) -> Paged:
+    return await fetch(connection, _LINES, ask, run_line.c.run_id == run_id)
+
+
+async def add_lines(connection: AsyncConnection, run_id: str, said: list[Values]) -> None:
+    """Store lines of a run's story, the oldest of which give way when there are too many."""
+    # Ids of one millisecond come in no order: of one moment, what was told first stands first.
+    ids = sorted(new_id() for _ in said)
+    rows = [
+        {
+            "id": row_id,
+            "run_id": run_id,
+            "at": line["at"].timestamp(),
+            **{name: line[name] for name in ("event", "level", "text")},
+        }
+        for row_id, line in zip(ids, said, strict=True)
+    ]
+    await connection.execute(insert(run_line), rows)
+    newest = (
+        select(run_line.c.id)
+        .where(run_line.c.run_id == run_id)
+        .order_by(run_line.c.at.desc(), run_line.c.id.desc())
+        .limit(MAX_LINES)
+    )
+    stale = (run_line.c.run_id == run_id) & run_line.c.id.not_in(newest)
+    await connection.execute(delete(run_line).where(stale))
 
 
 _RUNS = Listing(run, {"requested_at": run.c.requested_at, "state": run.c.state}, "-requested_at")
@@ -136,12 +196,10 @@ _RUNS = Listing(run, {"requested_at": run.c.requested_at, "state": run.c.state},
 async def page(
     connection: AsyncConnection,
     ask: Ask,
-    *,
-    network_id: str | None = None,
-    agent_id: str | None = None,
-    state: str | None = None,
+    **columns: str | None,
 ) -> Paged:
-    where = equal(run, network_id=network_id, agent_id=agent_id, state=state)
+    """Runs with their agents' and schedules' names; ``columns`` as they are asked for."""
+    where = equal(run, **columns)
     paged = await fetch(connection, _RUNS, ask, *where)
     return Paged(await _named(connection, paged.rows), paged.next, paged.total)
 
@@ -156,7 +214,18 @@ async def _named(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
     ids = {row["agent_id"] for row in rows}
     query = select(agent.c.id, agent.c.name).where(agent.c.id.in_(ids))
     names = dict((await connection.execute(query)).all())
-    return [{**row, "agent_name": names.get(row["agent_id"], "")} for row in rows]
+    of_schedules = select(schedule.c.id, schedule.c.name).where(
+        schedule.c.id.in_({row["schedule_id"] for row in rows if row["schedule_id"]})
+    )
+    schedules = dict((await connection.execute(of_schedules)).all())
+    return [
+        {
+            **row,
+            "agent_name": names.get(row["agent_id"], ""),
+            "schedule_name": schedules.get(row["schedule_id"]),
+        }
+        for row in rows
+    ]
 
 
 async def lose(

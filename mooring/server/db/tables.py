@@ -431,6 +431,8 @@ run = Table(
     Column("phase", String(50)),
     Column("done", BigInteger, nullable=False),
     Column("total", BigInteger),
+    # Those that it has been in, in their order, each with how far it came.
+    Column("phases", JSON, nullable=False, server_default="[]"),
     # What the agent expects to need from here.
     Column("remaining_s", Double),
     Column("reason", String(1000)),
@@ -438,6 +440,8 @@ run = Table(
     Column("started_at", Double),
     Column("finished_at", Double),
     Column("summary", JSON, nullable=False),
+    # Of a scan: what each block held when it was told last. A block is told again and again.
+    Column("blocks", JSON, nullable=False, server_default="{}"),
 )
 
 run_line = Table(

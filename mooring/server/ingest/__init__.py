@@ -14,14 +14,17 @@ from mooring.model.event import Changed, Entity, Operation, RunMoved, RunState
 from mooring.model.forward import Forwards
 from mooring.model.machine import Machine
 from mooring.model.report import Report, RunMark
+from mooring.model.scan import Scan
 from mooring.server.db import agents, runs, timeline
 from mooring.server.db.tables import report, set_aside, subject
 from mooring.server.ingest.can import store_wiring
 from mooring.server.ingest.engines import store_engines
 from mooring.server.ingest.forwards import store_forwards
 from mooring.server.ingest.machine import store_machine
+from mooring.server.ingest.scan import store_scan
 from mooring.server.ingest.visit import Outcome, Visit
 from mooring.server.merge import Row, Values
+from mooring.server.runs import LOOK, SCAN, title
 
 __all__ = ["Outcome", "ingest"]
 
@@ -48,6 +51,8 @@ async def ingest(
         counts = await store_forwards(visit, rep.body)
     elif isinstance(rep.body, CanWiring):
         counts = await store_wiring(visit, rep.body)
+    elif isinstance(rep.body, Scan):
+        counts = await store_scan(visit, rep.body)
     else:
         counts = await store_engines(visit, rep.body)
     await _store_set_aside(visit, rep)
@@ -61,9 +66,10 @@ async def ingest(
         changes=len(outcome.told),
         **counts,
     )
-    counts[f"{rep.subject}_set_aside"] = len(rep.set_aside)
+    scanned = isinstance(rep.body, Scan)
+    counts["scan_set_aside" if scanned else f"{rep.subject}_set_aside"] = len(rep.set_aside)
     for mark in rep.runs:
-        await _move_run(visit, mark, counts)
+        await _move_run(visit, mark, counts, block=rep.subject if scanned else None)
     await timeline.write(connection, outcome.told, now)
     return outcome
 
@@ -117,21 +123,32 @@ async def _store_number(visit: Visit, rep: Report, size: int) -> None:
     await visit.connection.execute(insert(report).values(row))
 
 
-async def _move_run(visit: Visit, mark: RunMark, counts: dict[str, int]) -> None:
-    """Move a run along by a report's mark; ``final`` completes it with this very transaction."""
+async def _move_run(
+    visit: Visit, mark: RunMark, counts: dict[str, int], *, block: str | None
+) -> None:
+    """Move a run along by a report's mark; ``final`` completes it with this very transaction.
+
+    ``block`` names the part of a scan that the report holds.
+    """
     # An agent's clock may be ahead of ours; no run started after its report came.
     started_at = min(mark.started_at, visit.now)
     stored, new = await runs.get_or_create(
-        visit.connection, mark.id, visit.agent, mark.trigger, started_at
+        visit.connection,
+        mark.id,
+        visit.agent,
+        mark.trigger,
+        started_at,
+        kind=SCAN if block else LOOK,
     )
+    name = title(stored["kind"], visit.agent["name"])
     if new:
-        visit.tell(Entity.RUN, Operation.CREATED, mark.id, _title(visit))
+        visit.tell(Entity.RUN, Operation.CREATED, mark.id, name)
     elif stored["agent_id"] != visit.agent["id"]:
         visit.outcome.log("run_of_another_agent", run=mark.id, agent=visit.agent["id"])
         return
     if RunState(stored["state"]).ended:
         return
-    stored = await runs.add_summary(visit.connection, stored, counts)
+    stored = await runs.add_summary(visit.connection, stored, counts, block)
     state = RunState.COMPLETE if mark.final else RunState.RUNNING
     started_at = stored["started_at"] or started_at
     values: Values = {"started_at": started_at}
@@ -139,11 +156,7 @@ async def _move_run(visit: Visit, mark: RunMark, counts: dict[str, int]) -> None
         return
     visit.outcome.events.append(RunMoved(mark.id, state, visit.network))
     if stored["state"] != state.value:
-        visit.tell(Entity.RUN, Operation.CHANGED, mark.id, _title(visit))
+        visit.tell(Entity.RUN, Operation.CHANGED, mark.id, name)
     if mark.final:
         elapsed = round((visit.now - started_at) * 1000)
         visit.outcome.log("run_complete", run=mark.id, elapsed_ms=elapsed, **stored["summary"])
-
-
-def _title(visit: Visit) -> str:
-    return f"Look of {visit.agent['name']}"

@@ -8,6 +8,7 @@ from mooring.model import wire
 from mooring.model.container import Engine, EngineState
 from mooring.model.event import Entity
 from mooring.model.report import Engines
+from mooring.server import scans
 from mooring.server.db import agents, snapshot
 from mooring.server.db.tables import container
 from mooring.server.ingest.subnets import store_subnets
@@ -91,4 +92,9 @@ def _row(c: dict[str, Any]) -> Values:
         "created_at",
     )
     labels = dict(c["labels"])
-    return {"container_id": c["id"], "labels": labels, **{name: c[name] for name in columns}}
+    return {
+        "container_id": c["id"],
+        "labels": labels,
+        **scans.kept(c["services"]),
+        **{name: c[name] for name in columns},
+    }

@@ -4,17 +4,26 @@ from __future__ import annotations
 
 import asyncio
 
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
 from mooring.model import wire
 from mooring.model.event import Entity, Operation
 from mooring.model.machine import Machine
 from mooring.server import merge
-from mooring.server.db import agents
-from mooring.server.db.tables import address, agent, host, interface, neighbour, route
+from mooring.server.db import agents, snapshot
+from mooring.server.db.tables import (
+    address,
+    agent,
+    host,
+    interface,
+    neighbour,
+    port,
+    route,
+    subnet,
+)
 from mooring.server.ingest.subnets import SubnetIds, retire_shared_subnets, store_subnets
 from mooring.server.ingest.visit import Visit
-from mooring.server.merge import Difference, Values
+from mooring.server.merge import Difference, Row, Values
 
 
 async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
@@ -63,6 +72,9 @@ async def _store_host(visit: Visit, m: Machine) -> bool:
     if not visit.host:
         known = await _known(visit, m.identity)
         visit.host = merge.recognise(known, merge.hardware_macs(m.interfaces)) or ""
+    scanned = await _scanned(visit, m)
+    if not visit.host and scanned:
+        visit.host = scanned[0]["id"]
     stored = await visit.stored_host()
     given = stored["given_name"] if stored else None
     visit.host_name = merge.shown_name(given, m.hostname, m.interfaces)
@@ -73,17 +85,59 @@ async def _store_host(visit: Visit, m: Machine) -> bool:
         "os": m.os.name,
         "kernel": m.os.kernel,
         "architecture": m.os.architecture,
+        "mac": merge.own_mac(m.interfaces),
         "source": "machine",
     }
     if stored is None:
         await visit.new_host(values)
         return False
+    for other in scanned:
+        if other["id"] != visit.host:
+            await _take_in(visit, other)
     await visit.connection.execute(
         update(host).where(host.c.id == visit.host).values(**values, last_seen=visit.now)
     )
     for old in await agents.take_over(visit.connection, visit.agent["id"], visit.host):
         visit.tell(Entity.AGENT, Operation.DELETED, old, visit.agent["name"])
     return any(stored[name] != value for name, value in values.items())
+
+
+async def _scanned(visit: Visit, m: Machine) -> list[Row]:
+    """The hosts that scans have found and that are this machine, which did not report then.
+
+    By a hardware address, or by an address where no hardware address was seen.
+    """
+    macs = merge.hardware_macs(m.interfaces)
+    ips = [str(a.ip) for i in m.interfaces for a in i.addresses]
+    with_mac = select(interface.c.host_id).where(
+        interface.c.mac.in_(macs), interface.c.gone_at.is_(None)
+    )
+    at = (
+        select(address.c.host_id)
+        .join(subnet, subnet.c.id == address.c.subnet_id)
+        .where(address.c.ip.in_(ips), address.c.gone_at.is_(None), subnet.c.scope == "")
+    )
+    theirs = host.c.id.in_(with_mac) | (host.c.mac.is_(None) & host.c.id.in_(at))
+    query = select(host).where(host.c.network_id == visit.network, host.c.source == "scan", theirs)
+    found = (
+        await visit.connection.execute(query.order_by(host.c.first_seen, host.c.id))
+    ).mappings()
+    return [dict(row) for row in found]
+
+
+async def _take_in(visit: Visit, other: Row) -> None:
+    """Let the host have what was found of it while it was taken for another."""
+    ports = await snapshot.rows(visit.connection, port, port.c.host_id == visit.host)
+    theirs = await snapshot.rows(visit.connection, port, port.c.host_id == other["id"])
+    mine = {(row["ip"], row["protocol"], row["number"]) for row in ports}
+    moved = [
+        (row["id"], {"host_id": visit.host, "gone_at": row["gone_at"]})
+        for row in theirs
+        if (row["ip"], row["protocol"], row["number"]) not in mine
+    ]
+    await snapshot.change(visit.connection, port, moved)
+    await visit.connection.execute(delete(host).where(host.c.id == other["id"]))
+    visit.tell(Entity.HOST, Operation.DELETED, other["id"], f"{other['name']} is {visit.host_name}")
 
 
 async def _known(visit: Visit, identity: str) -> list[merge.Known]:

@@ -77,6 +77,10 @@ def upgrade() -> None:
         table.add_column(kind)
         table.add_column(sa.Column("order", sa.JSON(), nullable=True))
         table.add_column(sa.Column("schedule_id", sa.String(length=36), nullable=True))
+        phases = sa.Column("phases", sa.JSON(), nullable=False, server_default="[]")
+        table.add_column(phases)
+        blocks = sa.Column("blocks", sa.JSON(), nullable=False, server_default="{}")
+        table.add_column(blocks)
         table.add_column(sa.Column("remaining_s", sa.Double(), nullable=True))
         table.create_foreign_key(
             op.f("fk_run_schedule_id"), "schedule", ["schedule_id"], ["id"], ondelete="SET NULL"
