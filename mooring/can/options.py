@@ -6,7 +6,6 @@ rustycan4docker and can4docker. Never asks a kernel.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from enum import StrEnum
@@ -117,6 +116,9 @@ class _Reader:
                 continue
             name = key.removeprefix(_PREFIX)
             if name not in known:
+                # Not loaded before somebody errs.
+                import difflib
+
                 near = difflib.get_close_matches(name, known, 1)
                 raise BadOption(
                     key,

@@ -10,10 +10,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from mooring.can import engine
 from mooring.can.companion import accompany
 from mooring.can.driver import Driver
-from mooring.can.health import REPAIR
 from mooring.can.journal import Journal, boot_id
 from mooring.can.kernel import Kernel, link_events, until_news
 from mooring.can.serve import listening, serve
@@ -106,11 +104,16 @@ def _mend(driver: Driver, log: Lines) -> None:
 
 def _agree(driver: Driver, name: str, log: Lines) -> None:
     """Once Docker answers, know the networks that it has; those that it has no more are told."""
+    time.sleep(ASK)
+    # Not loaded before the socket answers.
+    from mooring.can import engine
+    from mooring.can.health import REPAIR
+
     for _ in range(ASKED):
-        time.sleep(ASK)
         found = engine.differs(lambda: driver.journal.networks, name)
         if found is not None:
             break
+        time.sleep(ASK)
     else:
         return
     for one in found.orphaned:

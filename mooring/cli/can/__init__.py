@@ -1,8 +1,8 @@
 """``mooring can``: a Docker network that is a CAN bus, and comes back after a reboot.
 
 A file per command. Read with the standard library's reader, and loaded without the rest of the
-command line: a plugin has to answer the moment that Docker starts. Exit codes: 0 done or well, 1
-failed or not well, 2 asked wrongly.
+command line, nor the other commands: a plugin has to answer the moment that Docker starts. Exit
+codes: 0 done or well, 1 failed or not well, 2 asked wrongly.
 """
 
 from __future__ import annotations
@@ -10,10 +10,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from typing import NoReturn
 
-from mooring.cli.can import health, install, monitor, repair, report, serve, status
 from mooring.core.errors import MooringError
+
+_COMMANDS = ("serve", "health", "status", "monitor", "repair", "report", "install")
 
 
 def main(arguments: Sequence[str]) -> NoReturn:
@@ -22,8 +24,9 @@ def main(arguments: Sequence[str]) -> NoReturn:
         prog="mooring can", description="A Docker network that is a CAN bus."
     )
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in (serve, health, status, monitor, repair, report, install):
-        command.add(commands)
+    asked_for = [name for name in _COMMANDS if name in arguments[:1]]
+    for name in asked_for or _COMMANDS:
+        import_module(f"mooring.cli.can.{name}").add(commands)
     asked = parser.parse_args(arguments)
     try:
         code = asked.run(asked)
