@@ -154,11 +154,15 @@ async def _mine(change: Change, key_id: str) -> Row:
     row = await keys.by_id(change.connection, key_id)
     if row is None or not _may_see(change.who, row):
         raise missing("key", key_id)
-    if row["user_id"] != change.who.user_id and row["kind"] == "user":
+    if row["kind"] == "user" and not _is_own(change.who, row):
         what = f"change a key of role {row['role']}"
         check_rank(change.who.name, change.who.role, row["role"], what)
     return row
 
 
 def _may_see(who: Principal, row: Row) -> bool:
-    return who.may("admin") or (row["user_id"] is not None and row["user_id"] == who.user_id)
+    return who.may("admin") or _is_own(who, row)
+
+
+def _is_own(who: Principal, row: Row) -> bool:
+    return row["user_id"] is not None and row["user_id"] == who.user_id
