@@ -108,9 +108,10 @@ def _print(rows: list[Row]) -> None:
 
     table = Table(box=None, pad_edge=False)
     for column in ("name", "key", "for", "state", "last used (UTC)"):
-        table.add_column(column)
+        # The key is what one copies: it is whole however narrow the window is.
+        table.add_column(column, no_wrap=column not in ("name", "for"), overflow="fold")
     for row in rows:
-        whose = f"{row['role']}, {row['user'] or 'nobody in particular'}"
+        whose = f"{row['role']} ({row['user']})" if row["user"] else row["role"]
         agents = f": {', '.join(row['agents'])}" if row["agents"] else ""
         use = whose if row["kind"] == "user" else f"agents of {row['network']}{agents}"
         ends = row["expires_at"]

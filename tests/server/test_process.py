@@ -279,19 +279,19 @@ async def test_keys_are_made_listed_and_revoked_on_the_servers_machine(tmp_path:
             code, listed, _ = await mooring("keys", "list", "--data-dir", str(folder))
             assert code == 0
             prefix = key.split("_")[1]
-            assert re.search(rf"script +mooring_{prefix}_… +user +admin +until 2", listed)
-            assert re.search(r"agent +mooring_\w{8}_… +agent +valid", listed)
+            assert re.search(rf"script +mooring_{prefix}_… +admin +until 2", listed)
+            assert re.search(r"agent +mooring_\w{8}_… +agents of home +valid", listed)
             assert key.split("_", 2)[2] not in listed
 
             code, out, err = await mooring(
                 "keys", "revoke", f"mooring_{prefix}_…", "--data-dir", str(folder)
             )
-            assert (code, out, err) == (0, "", "Revoked.\n")
+            assert (code, out, err) == (0, "", "Revoked: script.\n")
             refused = await http.get("keys", headers=bearer(key))
             assert refused.status_code == 401
             assert "was revoked" in refused.json()["detail"]
             again = await mooring("keys", "revoke", prefix, "--data-dir", str(folder))
-            assert "there is no such key, or it was revoked before" in trouble(*again)
+            assert "the key was revoked before" in trouble(*again)
         await server.stop()
 
 
@@ -300,6 +300,7 @@ async def test_keys_are_made_listed_and_revoked_on_the_servers_machine(tmp_path:
     [
         (["--name", " "], "--name needs 1 to 100 characters"),
         (["--name", "k", "--network", "home"], "--network goes with --agent"),
+        (["--name", "k", "--agent", "--role", "admin"], "--role does not go with --agent"),
         (["--name", "k", "--agent", "--network", "moon"], "there is no network 'moon'"),
     ],
 )
