@@ -20,6 +20,7 @@ from mooring.server.api import (
     containers,
     description,
     events,
+    export,
     forwards,
     health,
     hosts,
@@ -32,6 +33,7 @@ from mooring.server.api import (
     reports,
     runs,
     schedules,
+    search,
     services,
     session,
     subnets,
@@ -61,6 +63,7 @@ NOUNS = (
     can,
     runs,
     schedules,
+    search,
     reports,
     timeline,
     events,
@@ -105,6 +108,7 @@ def create_app(state: State) -> FastAPI:
     app.include_router(description.router, prefix=API)
     app.include_router(metrics.router)
     app.include_router(page.router)
+    app.add_middleware(export.Export, prefix=f"{API}/")
     app.add_middleware(bounds.Bound, own=f"{API}/reports")
     app.add_middleware(metrics.CountRequests, metrics=counters)
     return app

@@ -52,7 +52,13 @@ class Metrics:
         self.subnets = Gauge("mooring_subnets", "Subnets present.", registry=self.registry)
         self.containers = Gauge("mooring_containers", "Containers present.", registry=self.registry)
         self.agents = Gauge("mooring_agents", "Agents.", ["state"], registry=self.registry)
-        self.runs = Gauge("mooring_runs", "Discovery runs kept.", ["state"], registry=self.registry)
+        self.runs = Gauge(
+            "mooring_runs", "Discovery runs kept.", ["kind", "state"], registry=self.registry
+        )
+        self.ports = Gauge("mooring_ports", "Open ports known.", registry=self.registry)
+        self.services = Gauge(
+            "mooring_services", "Different services found.", registry=self.registry
+        )
         self.reported = _Families()
         self.registry.register(self.reported)
         self.can_recoveries = Gauge(
@@ -82,8 +88,10 @@ class Metrics:
         self.containers.set(found.containers)
         for state, count in found.agents.items():
             self.agents.labels(state).set(count)
-        for state, count in found.runs.items():
-            self.runs.labels(state).set(count)
+        self.ports.set(found.ports)
+        self.services.set(found.services)
+        for (kind, state), count in found.runs.items():
+            self.runs.labels(kind, state).set(count)
         self.reported.families = [
             *states(found.remote_hosts, found.forwards),
             *totals(found.totals),

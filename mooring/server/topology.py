@@ -8,6 +8,7 @@ from typing import Any
 
 from mooring.model.net import SubnetKind
 from mooring.server.merge import Row
+from mooring.server.workloads import published
 
 _NOT_DRAWN = frozenset({SubnetKind.LOOPBACK.value, SubnetKind.LINK_LOCAL.value})
 
@@ -49,6 +50,7 @@ def l3(
             {
                 "id": h["id"],
                 "label": h["name"],
+                "kind": h["kind"],
                 "agent": h["agent"],
                 "subnet_ids": kept.get(h["id"], []),
             }
@@ -56,3 +58,41 @@ def l3(
         ],
         "total_hosts": total_hosts,
     }
+
+
+def workloads(services: Iterable[Row], containers: Iterable[Row]) -> list[dict[str, Any]]:
+    """What runs on hosts: their containers, and the services at ports that no container has."""
+    found = []
+    behind: set[tuple[str, int]] = set()
+    for c in containers:
+        numbers = {number for _, number in published(c)}
+        behind |= {(c["host_id"], number) for number in numbers}
+        found.append(
+            {
+                "id": c["id"],
+                "host_id": c["host_id"],
+                "kind": "container",
+                "label": c["name"],
+                "service": c["service"],
+                "category": c["service_category"],
+                "container_id": c["id"],
+                "ports": sorted(numbers),
+            }
+        )
+    for s in services:
+        open_at = {int(number) for number in s["numbers"].split()}
+        own = sorted(n for n in open_at if (s["host_id"], n) not in behind)
+        if own:
+            found.append(
+                {
+                    "id": f"{s['host_id']}/{s['service']}",
+                    "host_id": s["host_id"],
+                    "kind": "service",
+                    "label": s["title"],
+                    "service": s["service"],
+                    "category": s["category"],
+                    "container_id": None,
+                    "ports": own,
+                }
+            )
+    return found

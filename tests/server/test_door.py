@@ -41,6 +41,9 @@ OF_SESSIONS = {
 }
 NEEDS = {
     "member": {
+        ("POST", f"{API}/schedules"),
+        ("PATCH", f"{API}/schedules/{{schedule_id}}"),
+        ("DELETE", f"{API}/schedules/{{schedule_id}}"),
         ("PATCH", f"{API}/hosts/{{host_id}}"),
         ("DELETE", f"{API}/hosts/{{host_id}}"),
         ("POST", f"{API}/runs"),
@@ -74,6 +77,9 @@ NEEDS = {
 }
 BODIES: dict[str, Any] = {
     f"{API}/runs": {"agent_id": "a"},
+    f"{API}/schedules": {"agent_id": "a", "name": "n", "cron": "0 3 * * *"},
+    f"{API}/schedules/{{schedule_id}}": {"name": "n"},
+    f"{API}/schedules/preview": {"cron": "0 3 * * *"},
     f"{API}/networks": {"name": "n"},
     f"{API}/networks/{{network_id}}": {"name": "n"},
     f"{API}/keys": {"name": "k"},

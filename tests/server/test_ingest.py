@@ -348,7 +348,7 @@ async def test_an_agents_first_words_may_all_come_at_once(world: World) -> None:
             agent.progress(run, "starting"),
             agent.send(machine(agent.outbox), runs=[mark]),
         )
-        assert poll == {"runs": [], "cancelled": []}
+        assert poll == {"runs": [], "cancelled": [], "orders": {}}
         assert progress.status_code == 204
         assert report.json() == {"result": "stored", "set_aside": 0}
         (row,) = await world.rows(tables.agent, tables.agent.c.outbox == agent.outbox)

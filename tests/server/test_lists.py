@@ -214,7 +214,8 @@ async def test_what_a_list_does_not_know_is_a_problem_that_names_it(
 async def test_a_sort_that_is_none_names_those_there_are(world: World) -> None:
     answer = await world.ask("GET", "hosts?sort=colour")
     assert answer.json()["detail"] == (
-        "sort: expected one of first_seen, last_seen, name, os (with - before it for descending)"
+        "sort: expected one of first_seen, kind, last_seen, name, os, vendor "
+        "(with - before it for descending)"
     )
 
 

@@ -158,7 +158,7 @@ async def test_the_gauges_are_what_is_there(counted: World) -> None:
     assert found["mooring_agents", "online"] == 1
     assert found["mooring_agents", "offline"] == 1
     states = ("pending", "starting", "running", "complete", "failed", "cancelled")
-    assert [found["mooring_runs", state] for state in states] == [2, 0, 1, 0, 0, 0]
+    assert [found["mooring_runs", "look", state] for state in states] == [2, 0, 1, 0, 0, 0]
     assert found["mooring_can_recoveries",] == 0
     await agent.report(Engines((engine(),)))
     assert (await samples(counted))["mooring_containers",] == 0

@@ -334,6 +334,8 @@ class MapSubnet(Shape):
 class MapHost(Shape):
     id: str
     label: str
+    kind: str
+    """As a host's: a category of the catalogue, or empty."""
     agent: bool
     subnet_ids: list[str]
 

@@ -20,6 +20,7 @@ from mooring.server.db.tables import (
     remote_host,
     report,
     run,
+    schedule,
     subject,
 )
 from mooring.server.merge import Row
@@ -142,9 +143,9 @@ async def take_over(connection: AsyncConnection, agent_id: str, host_id: str) ->
     )
     old = list((await connection.execute(query)).scalars())
     if old:
-        await connection.execute(
-            update(run).where(run.c.agent_id.in_(old)).values(agent_id=agent_id)
-        )
+        for table in (run, schedule):
+            theirs = table.c.agent_id.in_(old)
+            await connection.execute(update(table).where(theirs).values(agent_id=agent_id))
         known = select(remote_host.c.address).where(remote_host.c.agent_id == agent_id)
         for one in old:
             await connection.execute(

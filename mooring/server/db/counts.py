@@ -11,8 +11,10 @@ from mooring.model.can import DriverTotals
 from mooring.model.event import RunState
 from mooring.model.forward import Totals
 from mooring.server.can_metrics import Bus
-from mooring.server.db import can, forwards
-from mooring.server.db.tables import agent, container, host, run, subnet
+from mooring.server.db import can, forwards, ports
+from mooring.server.db.listing import Ask
+from mooring.server.db.tables import agent, container, host, port, run, subnet
+from mooring.server.runs import LOOK, SCAN
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,11 @@ class Counts:
     subnets: int
     containers: int
     agents: dict[str, int]
-    runs: dict[str, int]
+    runs: dict[tuple[str, str], int]
+    """By kind and state."""
+    ports: int
+    services: int
+    """How many different ones were found."""
     remote_hosts: dict[str, int]
     forwards: dict[str, int]
     totals: list[tuple[dict[str, str], Totals]]
@@ -32,10 +38,10 @@ class Counts:
 
 
 async def read(connection: AsyncConnection) -> Counts:
-    states = select(run.c.state, func.count()).group_by(run.c.state)
+    states = select(run.c.kind, run.c.state, func.count()).group_by(run.c.kind, run.c.state)
     online = select(agent.c.online, func.count()).group_by(agent.c.online)
-    runs = dict.fromkeys((state.value for state in RunState), 0)
-    runs |= dict((await connection.execute(states)).all())
+    runs = {(kind, state.value): 0 for kind in (LOOK, SCAN) for state in RunState}
+    runs |= {(kind, state): n for kind, state, n in await connection.execute(states)}
     by_online: dict[bool, int] = dict((await connection.execute(online)).all())
     remote_hosts, by_state = await forwards.counts(connection)
     return Counts(
@@ -44,6 +50,8 @@ async def read(connection: AsyncConnection) -> Counts:
         await _present(connection, container),
         {"online": by_online.get(True, 0), "offline": by_online.get(False, 0)},
         runs,
+        await _present(connection, port),
+        (await ports.services(connection, Ask(limit=1))).total,
         remote_hosts,
         by_state,
         await forwards.totals(connection),

@@ -222,9 +222,9 @@ async def of_hosts(connection: AsyncConnection, ids: Collection[str]) -> dict[st
         select(port.c.host_id, port.c.service, port.c.service_title, port.c.service_category)
         .where(port.c.host_id.in_(ids), port.c.gone_at.is_(None), port.c.service != "")
         .distinct()
-        .order_by(port.c.service_title)
     )
     found: dict[str, list[Row]] = defaultdict(list)
-    for host_id, name, title, category in await connection.execute(query):
+    rows = (await connection.execute(query)).all()
+    for host_id, name, title, category in sorted(rows, key=lambda row: row[2].lower()):
         found[host_id].append({"name": name, "title": title, "category": category})
     return found

@@ -142,7 +142,7 @@ async def stopped(connection: AsyncConnection, ids: Collection[str]) -> list[str
 
 
 async def durations(connection: AsyncConnection, like: Row) -> list[float]:
-    """How many seconds the agent's last complete runs took that had the same to do, at most five."""
+    """How many seconds the agent's last runs took that had the same to do; at most five."""
     query = (
         select(run.c.order, run.c.finished_at - run.c.started_at)
         .where(

@@ -201,7 +201,9 @@ class _Block:
         stored = await snapshot.rows(self.connection, interface, theirs)
         names = {row["id"]: row["name"] for row in stored}
         at = select(address.c.host_id, address.c.ip, address.c.interface_id).where(
-            address.c.interface_id.in_(names), address.c.ip.in_(self.ips)
+            address.c.interface_id.in_(names),
+            address.c.ip.in_(self.ips),
+            address.c.gone_at.is_(None),
         )
         used = {(h, ip): names[i] for h, ip, i in await self.connection.execute(at)}
         of_host = {row["host_id"]: row["name"] for row in stored if row["gone_at"] is None}
