@@ -6,11 +6,12 @@ Never waits for a connection and never holds one: what is open is reset at once.
 from __future__ import annotations
 
 import errno
+import resource
 import selectors
 import socket
 import struct
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from contextlib import suppress
 
@@ -18,11 +19,13 @@ from mooring.discovery.scan.target import Target
 from mooring.discovery.scan.wires import Heard
 
 MOST_OPEN = 1000
-"""Connections that may be under way at one time."""
+"""Connections that may be under way at one time, where so many files may be open."""
 
-_KEPT = 1.0
-"""Seconds beyond the wait of its host for which a connection may still succeed: as long as the
-kernel takes to send a SYN again."""
+_OF_ONE_HOST = 8
+"""Those to one host are an eighth of it at the most: one that drops packets takes no other's."""
+
+_KEPT = 0.1
+"""Seconds beyond the wait of its host for which a connection may still succeed."""
 
 _RESET = struct.pack("ii", 1, 0)
 """SO_LINGER: closing resets, and no port of ours waits."""
@@ -50,8 +53,10 @@ class _Try:
 class ConnectWire:
     """Connections as a ``Wire``."""
 
-    def __init__(self, most: int = MOST_OPEN) -> None:
-        self._most = most
+    def __init__(self) -> None:
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        self._most = max(_OF_ONE_HOST, min(MOST_OPEN, files // 2))
+        self._of_host: Counter[bytes] = Counter()
         self._selector = selectors.DefaultSelector()
         self._tries: deque[_Try] = deque()
         self._under_way = 0
@@ -68,7 +73,8 @@ class ConnectWire:
         family = socket.AF_INET if target.ip.version == 4 else socket.AF_INET6
         where, packed = str(target.ip), target.ip.packed
         for count, port in enumerate(ports):
-            if self._under_way >= self._most:
+            full = self._of_host[packed] >= self._most // _OF_ONE_HOST
+            if full or self._under_way >= self._most:
                 return count
             try:
                 made = socket.socket(family, socket.SOCK_STREAM)
@@ -86,6 +92,7 @@ class ConnectWire:
                 self._selector.register(made, selectors.EVENT_WRITE, one)
                 self._tries.append(one)
                 self._under_way += 1
+                self._of_host[packed] += 1
                 continue
             made.close()
             if said in _NO_ROOM:
@@ -112,7 +119,8 @@ class ConnectWire:
             self._end(self._tries.popleft())
 
     def leave(self, target: Target) -> None:
-        """Nothing is kept of a host."""
+        if not self._of_host[target.ip.packed]:
+            del self._of_host[target.ip.packed]
 
     def close(self) -> None:
         for one in self._tries:
@@ -124,3 +132,4 @@ class ConnectWire:
             self._selector.unregister(one.socket)
             one.socket.close()
             self._under_way -= 1
+            self._of_host[one.ip] -= 1

@@ -142,8 +142,8 @@ class _Work:
 
     def _ourselves(self) -> None:
         for ip in self._plan.own:
-            if self._plan.block_of(ip):
-                self._host(ip, Sign.SELF, None, None)
+            if block := self._plan.block_of(ip):
+                self._host(ip, Sign.SELF, block.link.mac if block.link else None, None)
 
     def addresses(self, start: int) -> list[IpAddress]:
         """Those of the hosts found, from the ``start``-th on. For any thread."""

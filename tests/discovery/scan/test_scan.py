@@ -1,0 +1,344 @@
+"""Scans of real hosts, in namespaces: what is found is the truth, and nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import aclosing, suppress
+from pathlib import Path
+
+import pytest
+import zeroconf
+
+from mooring.discovery.scan import hosts as finding
+from mooring.discovery.scan import run, wiring
+from mooring.discovery.scan.events import Advanced, Event, Found, HostFound, PhaseBegan
+from mooring.discovery.scan.options import ScanOptions
+from mooring.discovery.scan.run import Scanner
+from mooring.discovery.scan.table import ArpTable
+from mooring.model.scan import Depth, Sign
+from tests.lab.counting import Counter
+from tests.lab.hosts import Site, Spec, addresses6, site, some
+from tests.lab.netns import Namespace
+from tests.lab.scanning import Result, planned, scan
+from tests.parts import need
+
+pytestmark = [pytest.mark.real]
+
+LAN = "10.77.0.0/24"
+FAR = "10.78.0.0/24"
+OWN = "10.77.0.254"
+ROUTER = "10.77.0.1"
+
+NEAR = [*some(23, dropping=0.3), Spec("10.77.0.200", (80, 9100, 9107), silent=True)]
+AWAY = [*some(8, subnet=FAR, dropping=0.3, seed=2), Spec("10.78.0.77", (80,), silent=True)]
+
+
+@pytest.fixture(scope="module")
+def lab() -> Iterator[Site]:
+    need("netns")
+    need("iptables")
+    with site([*NEAR, *AWAY], [LAN, FAR], six=True) as made:
+        yield made
+
+
+def near(lab: Site) -> dict[str, frozenset[int]]:
+    """The truth of the first subnet, without what printers' ports hide."""
+    printers = frozenset(range(9100, 9108))
+    return {spec.ip: lab.truth[spec.ip] - printers for spec in NEAR}
+
+
+def without_us(found: dict[str, frozenset[int]]) -> dict[str, frozenset[int]]:
+    return {ip: ports for ip, ports in found.items() if ip not in {OWN, ROUTER, "10.78.0.1"}}
+
+
+def test_all_hosts_and_all_open_ports_of_a_lan_are_found_and_no_others(lab: Site) -> None:
+    found = scan(lab.scanner, [LAN])
+    assert without_us(found.ports) == near(lab)
+    assert found.warnings == []
+    assert found.phases == ["hosts", "ports"]
+    for spec in NEAR:
+        host = found.hosts[spec.ip]
+        assert Sign.ARP in host.signs
+        assert host.mac == spec.mac
+    assert Sign.SELF in found.hosts[OWN].signs
+
+
+def test_who_is_there_is_all_that_is_asked_when_no_ports_are_wanted(lab: Site) -> None:
+    found = scan(lab.scanner, [LAN], Depth.NONE)
+    assert found.hosts.keys() == {*near(lab), OWN, ROUTER}
+    assert found.ports == {}
+    assert found.phases == ["hosts"]
+
+
+def test_hosts_behind_a_router_are_found_by_icmp_and_by_tcp(lab: Site) -> None:
+    found = scan(lab.scanner, [FAR], allowed=[FAR])
+    assert without_us(found.ports) == {spec.ip: lab.truth[spec.ip] for spec in AWAY}
+    assert Sign.ICMP in found.hosts[AWAY[0].ip].signs
+    assert found.hosts["10.78.0.77"].signs == (Sign.TCP,)
+    assert found.hosts[AWAY[0].ip].mac is None
+
+
+def test_one_host_again_asks_no_other(lab: Site) -> None:
+    found = scan(lab.scanner, [NEAR[3].ip])
+    assert found.ports == {NEAR[3].ip: lab.truth[NEAR[3].ip]}
+
+
+def test_all_ports_of_one_host_are_looked_at_but_for_printers(lab: Site) -> None:
+    options = ScanOptions(target_rate=20_000)
+    found = scan(lab.scanner, ["10.77.0.200"], Depth.FULL, options)
+    assert found.ports == {"10.77.0.200": frozenset({80})}
+    asked = ScanOptions(target_rate=20_000, avoid=())
+    found = scan(lab.scanner, ["10.77.0.200"], Depth.LIGHT, asked)
+    assert found.ports == {"10.77.0.200": frozenset({80, 9100})}
+
+
+def test_an_ipv6_subnet_is_found_by_asking_all_its_nodes(lab: Site) -> None:
+    sixes = addresses6(NEAR)
+    found = scan(lab.scanner, ["fd77::/64"])
+    # A host that answers no echo to its IPv4 address answers one to the other.
+    assert {ip: found.ports[sixes[ip]] for ip in sixes} == near(lab)
+    assert found.hosts[sixes[NEAR[0].ip]].mac == NEAR[0].mac
+    one = scan(lab.scanner, [sixes[NEAR[0].ip]])
+    assert one.ports == {sixes[NEAR[0].ip]: lab.truth[NEAR[0].ip]}
+
+
+def test_without_rights_the_same_is_found_through_the_kernel_and_said(
+    lab: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "may_be_raw", lambda: False)
+    found = scan(lab.scanner, [LAN])
+    assert without_us(found.ports) == near(lab)
+    assert found.hosts[NEAR[0].ip].mac == NEAR[0].mac
+    (warned,) = found.warnings
+    assert "CAP_NET_RAW" in warned.why
+    assert "setcap" in warned.remedy
+
+
+@pytest.mark.parametrize("phase", ["hosts", "ports"])
+def test_a_scan_that_is_closed_ends_at_once_with_its_threads(lab: Site, phase: str) -> None:
+    async def leave() -> float:
+        slow = ScanOptions(target_rate=50)
+        async with aclosing(Scanner(slow).scan(planned([LAN]), Depth.FULL)) as events:
+            async for event in events:
+                if isinstance(event, PhaseBegan) and event.phase == phase:
+                    break
+            left = time.monotonic()
+        return time.monotonic() - left
+
+    before = threading.active_count()
+    took = lab.scanner.call(asyncio.run, leave())
+    # Far less; but a loaded machine may keep a thread from running.
+    assert took < 5
+    assert threading.active_count() <= before + 1
+
+
+def test_the_loop_is_never_held_and_hears_how_far_it_is(lab: Site) -> None:
+    async def watch() -> tuple[list[Event], int]:
+        beats = 0
+        seen: list[Event] = []
+
+        async def beat() -> None:
+            nonlocal beats
+            while True:
+                beats += 1
+                await asyncio.sleep(0.001)
+
+        async with asyncio.TaskGroup() as group:
+            beating = group.create_task(beat())
+            seen += [event async for event in Scanner().scan(planned([LAN]), Depth.LIGHT)]
+            beating.cancel()
+        return seen, beats
+
+    seen, beats = lab.scanner.call(asyncio.run, watch())
+    # A loop that waits for the scan itself would beat a few times only.
+    assert beats > 100
+    total = 0
+    for event in seen:
+        if isinstance(event, PhaseBegan):
+            total = event.total
+        if isinstance(event, Advanced):
+            assert event.done <= total
+
+
+def test_a_host_that_takes_all_connections_is_told_as_such_and_not_asked_on() -> None:
+    need("netns")
+    need("iptables")
+    with site([Spec("10.77.0.5", all_open=True), Spec("10.77.0.6", (22,))]) as lab:
+        for depth in (Depth.LIGHT, Depth.FULL):
+            options = ScanOptions(target_rate=20_000)
+            found = scan(lab.scanner, ["10.77.0.5", "10.77.0.6"], depth, options)
+            assert found.all_open == {"10.77.0.5"}
+            assert len(found.ports["10.77.0.5"]) <= 1024
+            assert found.ports["10.77.0.6"] == {22}
+            (warned,) = found.warnings
+            assert "all of them" in warned.why
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_target_never_sees_more_than_its_rate(monkeypatch: pytest.MonkeyPatch, raw: bool) -> None:
+    need("netns")
+    if not raw:
+        monkeypatch.setattr(wiring, "may_be_raw", lambda: False)
+    with site([Spec("10.77.0.5", (22, 80)), Spec("10.77.0.6", (22,), drops=True)]) as lab:
+        counters = [Counter(lab.hosts[ip]) for ip in lab.hosts]
+        rate = 400
+        found = scan(lab.scanner, [*lab.hosts], options=ScanOptions(target_rate=rate))
+        assert found.ports["10.77.0.5"] == {22, 80}
+        for counter in counters:
+            times = counter.end()
+            assert len(times) >= 990
+            assert counter.most(0.1) <= rate / 10
+            assert counter.most(1.0) <= rate
+
+
+def test_a_machine_whose_arp_table_is_too_small_is_told_so(
+    lab: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tables = iter([ArpTable(1024, 20, 3), ArpTable(1024, 1024, 9)])
+    monkeypatch.setattr(run, "arp_table", lambda: next(tables))
+    found = scan(lab.scanner, [LAN], Depth.NONE)
+    (warned,) = found.warnings
+    assert "1,024 entries" in warned.why
+    assert "overflowed" in warned.why
+    assert "gc_thresh3=2048" in warned.remedy
+
+
+def test_a_sweep_by_the_kernel_takes_no_more_of_its_table_than_there_is(
+    lab: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "may_be_raw", lambda: False)
+    monkeypatch.setattr(finding, "arp_table", lambda: ArpTable(300, 100, 0))
+    found = scan(lab.scanner, ["10.77.0.0/25"], Depth.NONE)
+    expected = {
+        ip for ip in near(lab) if ipaddress.ip_address(ip) <= ipaddress.ip_address("10.77.0.127")
+    }
+    assert found.hosts.keys() == expected | {ROUTER}
+
+
+AVAHI = """[server]
+host-name=lamp
+enable-dbus=no
+use-ipv6=no
+allow-interfaces=eth0
+[publish]
+publish-workstation=yes
+"""
+
+
+def test_names_and_services_are_heard_by_mdns(lab: Site, tmp_path: Path) -> None:
+    avahi = need("avahi-daemon")
+    conf = tmp_path / "avahi.conf"
+    conf.write_text(AVAHI)
+    script = f"mount -t tmpfs none /run; mkdir /run/avahi-daemon; exec {avahi} -f {conf}"
+    log = tmp_path / "log"
+    with log.open("wb") as out:
+        process = lab.hosts[NEAR[0].ip].popen(
+            ["unshare", "-m", "sh", "-ec", f"{script} --no-drop-root --no-chroot --no-rlimits"],
+            stdout=out,
+            stderr=out,
+        )
+    try:
+        limit = time.monotonic() + 30
+        while b"startup complete" not in log.read_bytes():
+            assert time.monotonic() < limit, log.read_text()
+            time.sleep(0.1)
+        host = heard(lab, NEAR[0].ip)
+        assert host.names == ("lamp.local",)
+        assert host.mdns == ("_workstation._tcp",)
+        assert Sign.MDNS in host.signs
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Liar:
+    """Answers every question of mDNS with names for itself, a neighbour and far addresses."""
+
+    def __init__(self, ns: Namespace, neighbour: str) -> None:
+        self._packet = lies(neighbour)
+        self._ending = threading.Event()
+        self._socket = ns.call(self._open)
+        self._thread = threading.Thread(target=self._lie, name="liar")
+        self._thread.start()
+
+    def _open(self) -> socket.socket:
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        made.bind(("", 5353))
+        eth0 = socket.if_nametoindex("eth0")
+        group = socket.inet_aton("224.0.0.251") + bytes(4) + struct.pack("=i", eth0)
+        made.setsockopt(socket.IPPROTO_IP, socket.IP_ADD_MEMBERSHIP, group)
+        made.settimeout(0.1)
+        return made
+
+    def _lie(self) -> None:
+        while not self._ending.is_set():
+            with suppress(TimeoutError):
+                _, sender = self._socket.recvfrom(9000)
+                self._socket.sendto(self._packet, sender)
+                self._socket.sendto(b"\0\0\x84\0" + b"\xff" * 60, sender)
+
+    def end(self) -> None:
+        self._ending.set()
+        self._thread.join()
+        self._socket.close()
+
+
+def lies(neighbour: str) -> bytes:
+    out = zeroconf.DNSOutgoing(0x8400)
+
+    def add(record: zeroconf.DNSRecord) -> None:
+        out.add_answer_at_time(record, 0)
+
+    for number in range(12):
+        add(
+            zeroconf.DNSService(f"a{number}._x._tcp.local.", 33, 1, 9, 0, 0, 1, f"n{number}.local.")
+        )
+        kind = f"_t{number}._tcp.local."
+        add(zeroconf.DNSPointer("_services._dns-sd._udp.local.", 12, 1, 9, kind))
+    for claimed in (neighbour, "8.8.8.8", "10.77.0.99"):
+        add(zeroconf.DNSAddress("gateway.local.", 1, 1, 9, socket.inet_aton(claimed)))
+    (packet,) = out.packets()
+    return packet
+
+
+def test_who_lies_by_mdns_makes_no_hosts_and_has_a_few_names(lab: Site) -> None:
+    liar = Liar(lab.hosts[NEAR[1].ip], NEAR[2].ip)
+    try:
+        host = heard(lab, NEAR[1].ip)
+        found = scan(lab.scanner, [LAN], Depth.NONE)
+    finally:
+        liar.end()
+    assert 1 <= len(host.names) <= 4
+    assert len(host.mdns) <= 50
+    assert found.hosts.keys() == {*near(lab), OWN, ROUTER}
+    # What one says of another is kept as a name, and is no sign that it is there.
+    assert Sign.MDNS not in found.hosts[NEAR[2].ip].signs
+
+
+def heard(lab: Site, ip: str) -> Found:
+    """The host, once it was heard by mDNS: a multicast may be lost on a loaded machine."""
+    found: Result | None = None
+    for _ in range(5):
+        found = scan(lab.scanner, [LAN], Depth.NONE)
+        if found.hosts[ip].names:
+            break
+    assert found is not None
+    return found.hosts[ip]
+
+
+def test_each_thing_that_is_told_of_a_host_holds_what_was_told_before(lab: Site) -> None:
+    async def follow() -> None:
+        known: dict[str, Found] = {}
+        async for event in Scanner().scan(planned([LAN]), Depth.LIGHT):
+            if isinstance(event, HostFound):
+                before = known.get(str(event.host.ip))
+                known[str(event.host.ip)] = event.host
+                assert before is None or set(before.signs) <= set(event.host.signs)
+
+    lab.scanner.call(asyncio.run, follow())
