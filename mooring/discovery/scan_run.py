@@ -197,10 +197,11 @@ class ScanRun:
                 news = group.create_task(self._report_news(found), name="scan.news")
                 await self._find(planned, tools, found, group)
                 if found.depth is not Depth.NONE:
-                    self._begin_phase("services", self._turns.total, self._turns.done)
+                    turns = self._turns
+                    await self._begin_next("services", turns.total, found, turns.done)
                     self._ask_more(tools, found, group)
                     await self._all_asked.wait()
-                    await self._end_phase(found)
+                self._end_phase(found)
                 news.cancel()
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from failed
@@ -214,9 +215,7 @@ class ScanRun:
             async for event in events:
                 match event:
                     case PhaseBegan(phase, total):
-                        if self._said.phase is not None:
-                            await self._end_phase(found)
-                        self._begin_phase(phase, total)
+                        await self._begin_next(phase, total, found)
                     case Advanced(done, remaining_s):
                         self._advance(done, remaining_s)
                     case HostFound(host):
@@ -232,7 +231,13 @@ class ScanRun:
                         self._tell(
                             "scan_warned", text, "warning", what=what, why=why, remedy=remedy
                         )
-        await self._end_phase(found)
+
+    async def _begin_next(self, phase: str, total: int, found: Findings, done: int = 0) -> None:
+        """The phase before ends, and what was found in it is reported."""
+        if self._said.phase is not None:
+            self._end_phase(found)
+            await self._report(found, found.news())
+        self._begin_phase(phase, total, done)
 
     def _host_done(self, host: HostDone, found: Findings) -> None:
         found.ports(host.ip, host.ports)
@@ -332,8 +337,7 @@ class ScanRun:
         }
         self._tell("phase_began", doing.get(phase, phase), phase=phase, total=total)
 
-    async def _end_phase(self, found: Findings) -> None:
-        """All that was found in it is reported when it ends."""
+    def _end_phase(self, found: Findings) -> None:
         phase = self._said.phase
         if phase == "hosts":
             found.all_asked()
@@ -352,7 +356,6 @@ class ScanRun:
             services=found.services,
             elapsed_ms=round(elapsed * 1000),
         )
-        await self._report(found, found.news())
 
     def _advance(self, done: int, told_s: float | None) -> None:
         phase, total = self._said.phase or "", self._said.total or 0
