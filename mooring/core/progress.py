@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 
 PACE = 1.0
-"""Seconds between two words on one run, unless its state changes."""
+"""Seconds between two words on one run, unless its state or phase changes, or a phase ends."""
 MAX_LINES = 50
 """Lines of a run's story that one word carries."""
 MAX_WAITING_LINES = 1000
@@ -44,15 +44,20 @@ class Progress:
     """The agent's own estimate of the seconds left, of the whole run."""
     lines: tuple[Line, ...] = ()
 
+    @property
+    def stage(self) -> tuple[str, str | None, bool]:
+        """What is said at once when it changes: state, phase, and whether the phase has ended."""
+        return self.state, self.phase, self.total is not None and self.done >= self.total
+
 
 @dataclass(slots=True)
 class _Run:
     waiting: deque[Progress] = field(default_factory=deque)
-    """One word of a state, in their order; each with the lines that came in it."""
+    """One word of each stage, in their order; each with the lines that came in it."""
     since: float = 0.0
     """When the oldest of them came."""
-    said: str = ""
-    """The state that was said last."""
+    said: tuple[str, str | None, bool] | None = None
+    """The stage that was said last."""
     due: float = 0.0
     """When the next word may follow."""
 
@@ -61,7 +66,7 @@ class _Run:
         room = MAX_WAITING_LINES - sum(len(w.lines) for w in self.waiting)
         lost = max(0, len(word.lines) - room)
         word = replace(word, lines=word.lines[: max(0, room)])
-        if self.waiting and self.waiting[-1].state == word.state:
+        if self.waiting and self.waiting[-1].stage == word.stage:
             last = self.waiting.pop()
             word = replace(word, lines=last.lines + word.lines)
         self.waiting.append(word)
@@ -69,7 +74,7 @@ class _Run:
 
     def may(self) -> float:
         """When the next word may be said: 0 is at once."""
-        change = len(self.waiting) > 1 or self.waiting[0].state != self.said
+        change = len(self.waiting) > 1 or self.waiting[0].stage != self.said
         return 0.0 if change else self.due
 
 
@@ -113,16 +118,16 @@ class Telling:
         if len(word.lines) > MAX_LINES:
             run.waiting.appendleft(replace(word, lines=word.lines[MAX_LINES:]))
             word = replace(word, lines=word.lines[:MAX_LINES])
-        run.said, run.due = word.state, now + PACE
+        run.said, run.due = word.stage, now + PACE
         return name, word
 
     def back(self, name: str, word: Progress) -> None:
-        """It could not be said: it is the next again, unless a newer one of its state is."""
+        """It could not be said: it is the next again, unless a newer one of its stage is."""
         run = self._runs.get(name)
         if run is None:
             return
-        run.said = ""
-        if run.waiting and run.waiting[0].state == word.state:
+        run.said = None
+        if run.waiting and run.waiting[0].stage == word.stage:
             newer = run.waiting.popleft()
             word = replace(newer, lines=word.lines + newer.lines)
         run.waiting.appendleft(word)

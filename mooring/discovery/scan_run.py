@@ -338,6 +338,7 @@ class ScanRun:
         self._tell("phase_began", doing.get(phase, phase), phase=phase, total=total)
 
     def _end_phase(self, found: Findings) -> None:
+        self._advance(self._said.total or 0, None)
         phase = self._said.phase
         if phase == "hosts":
             found.all_asked()
