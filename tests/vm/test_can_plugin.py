@@ -74,6 +74,17 @@ def test_a_pair_deleted_by_hand_is_put_back_when_it_starts_again(vm: Machine) ->
     check(vm)
 
 
+def test_it_is_given_options_while_it_is_disabled_and_keeps_its_networks(vm: Machine) -> None:
+    vm.run("docker", "plugin", "disable", "--force", PLUGIN)
+    vm.run("docker", "plugin", "set", PLUGIN, "args=--strict-ipam")
+    vm.run("docker", "plugin", "enable", PLUGIN)
+    refused = vm.tried("docker", "network", "create", "--driver", PLUGIN, "bus2")
+    assert "--ipam-driver null" in refused.err
+    for name in ("one", "two", "three"):
+        vm.run("docker", "restart", "-t", "0", name)
+    check(vm)
+
+
 def test_after_a_pulled_plug_they_are_again(vm: Machine) -> None:
     vm.run("sync")
     vm.reboot_hard()
