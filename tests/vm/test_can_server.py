@@ -63,6 +63,16 @@ def wait_for(vm: Machine, what: str, word: str) -> list[dict[str, Any]]:
     return listed(vm, what)
 
 
+def agent(vm: Machine, *more: str) -> None:
+    """Have an agent of this machine, until its unit is stopped."""
+    vm.run(
+        "systemd-run", "--quiet", "--unit", "agent",
+        "--setenv", "PYTHONPATH=/opt/mooring:/opt/libraries",
+        "/usr/bin/python3", "-m", "mooring", "agent", "--server", SERVER,
+        "--key-file", "/root/key", "--data-dir", "/root/agent", *more,
+    )  # fmt: skip
+
+
 def test_an_installed_service_reports_its_buses_with_the_key_of_its_file(vm: Machine) -> None:
     network(vm, "bus0", *BUS0)
     container(vm, "one", "bus0")
@@ -72,11 +82,7 @@ def test_an_installed_service_reports_its_buses_with_the_key_of_its_file(vm: Mac
     unit = vm.run("systemctl", "cat", can.SERVICE)
     assert vm.run("cat", "/root/key").strip() not in unit
     # An agent of the same machine: the bus is on its host, the endpoint is its container's.
-    vm.shell(
-        "systemd-run --quiet --unit agent --setenv PYTHONPATH=/opt/mooring:/opt/libraries "
-        f"/usr/bin/python3 -m mooring agent --server {SERVER} --key-file /root/key "
-        "--data-dir /root/agent"
-    )
+    agent(vm)
     try:
         (bus,) = wait_for(vm, "can-buses", '"container":"one"')
         (host,) = listed(vm, "hosts")
@@ -119,3 +125,18 @@ def test_a_driver_that_lost_its_journal_has_its_networks_from_docker(vm: Machine
     can.wait(vm, f"journalctl -u {can.SERVICE} -o cat | grep -q what=network")
     vm.run("docker", "restart", "-t", "0", "three")
     can.check_rules(vm, vcan0=1)
+
+
+def test_an_agent_reports_the_buses_of_its_machine_by_itself(vm: Machine) -> None:
+    can.install(vm)
+    network(vm, "bus0", *BUS0)
+    container(vm, "four", "bus0")
+    agent(vm, "--can")
+    try:
+        buses = wait_for(vm, "can-buses", '"container":"four"')
+        (bus,) = [one for one in buses if [e["container"] for e in one["endpoints"]] == ["four"]]
+        (reporter,) = [one for one in listed(vm, "agents") if one["id"] == bus["agent_id"]]
+        assert reporter["duties"] == ["discovery", "can"]
+        assert bus["host_id"] == reporter["host_id"]
+    finally:
+        vm.run("systemctl", "stop", "agent")
