@@ -24,7 +24,9 @@ _LONGEST = 500
 _parser: Any = importlib.import_module("re._parser")
 _REPEATS = (_parser.MAX_REPEAT, _parser.MIN_REPEAT, _parser.POSSESSIVE_REPEAT)
 _STARTS = (_parser.AT_BEGINNING, _parser.AT_BEGINNING_STRING)
-_END = object()
+_Chars = frozenset[str] | None
+"""Those of ``_SAMPLE`` that may come; none when nothing does, None when it is not known."""
+_NOTHING: _Chars = frozenset()
 # ASCII, and one of each kind that a category may hold beyond it.
 _SAMPLE = frozenset([*map(chr, range(128)), "\u0661", "\u03b1", "\u2003", "\u20ac"])
 _CATEGORIES: dict[Any, Callable[[str], bool]] = {
@@ -67,7 +69,7 @@ def read_pattern(text: str, longest: int) -> Pattern:
         raise BadPattern(f"it is no regular expression: {error}") from None
     except (FutureWarning, DeprecationWarning, RecursionError, OverflowError) as error:
         raise BadPattern(f"it is no clear regular expression: {error}") from None
-    ways, length = _cost(parsed, longest, _END)
+    ways, length = _cost(parsed, longest, _NOTHING)
     if _starts(parsed, compiled, longest) * (ways + length) > MOST_STEPS:
         raise BadPattern(
             f"it may take too long on a text of {longest} characters: bound its repeats "
@@ -90,71 +92,83 @@ def _starts(parsed: Any, compiled: re.Pattern[str], longest: int) -> float:
     return longest / max(1, prefix)
 
 
-def _cost(parsed: Any, longest: int, after: Any = None) -> tuple[float, float]:
+def _cost(parsed: Any, longest: int, then: _Chars) -> tuple[float, float]:
     """In how many ways it may match from one place on, and how many characters at most.
 
-    ``after`` is what follows it: an element, ``_END``, or None for what is not known.
+    ``then`` is what may follow it. A repeat that cannot be taken for what follows ends at one place
+    only: it has one way, however long it is.
     """
     ways, length = 1.0, 0.0
-    following = [*list(parsed)[1:], after]
-    # Of nothing at all, what follows is the whole of it: "" and the branch of (a|).
-    for (what, argument), then in zip(parsed, following, strict=len(parsed) > 0):
+    for what, argument in reversed(list(parsed)):
         w, n = _cost_of(what, argument, longest, then)
         ways, length = ways * w, min(length + n, float(longest))
+        then = _firsts_of(what, argument, then)
     return ways, length
 
 
-def _cost_of(what: Any, argument: Any, longest: int, then: Any) -> tuple[float, float]:
+def _cost_of(what: Any, argument: Any, longest: int, then: _Chars) -> tuple[float, float]:
     if what in _REPEATS:
         least, most, part = argument
         most = min(most, longest)
-        ways, length = _cost(part, longest, then if most == 1 else None)
+        again = _firsts(part, then)
+        ways, length = _cost(part, longest, then if most == 1 else _either(again, then))
         many = _power(ways, most) if ways > 1 else 1.0
-        lengths = 1 if then is _END or _apart(part, then) else most - min(least, most) + 1
+        lengths = 1 if _apart(again, then) else most - min(least, most) + 1
         return many * lengths, length * most
     if what is _parser.SUBPATTERN:
         return _cost(argument[3], longest, then)
     if what is _parser.ATOMIC_GROUP:
-        return _cost(argument, longest)
+        return _cost(argument, longest, None)
     if what in {_parser.ASSERT, _parser.ASSERT_NOT}:
-        return _cost(argument[1], longest)
+        return _cost(argument[1], longest, None)
     if what is _parser.BRANCH:
         costs = [_cost(part, longest, then) for part in argument[1]]
         each = [w for w, _ in costs]
         return max(each) if _distinct(argument[1]) else sum(each), max(n for _, n in costs)
     if what is _parser.GROUPREF_EXISTS:
-        costs = [_cost(part, longest) for part in argument[1:] if part]
+        costs = [_cost(part, longest, None) for part in argument[1:] if part]
         return sum(w for w, _ in costs), max(n for _, n in costs)
     if what is _parser.GROUPREF:
         return 1.0, float(longest)
     return 1.0, 1.0
 
 
-def _apart(part: Any, then: Any) -> bool:
-    """Whether what is repeated cannot be taken for what follows: it ends at one place only."""
-    mine = _chars(part[0]) if len(part) == 1 else None
-    next_ones = _chars(then)
-    return mine is not None and next_ones is not None and mine.isdisjoint(next_ones)
+def _firsts(parsed: Any, then: _Chars) -> _Chars:
+    """What it may begin with, which is what follows it where it may be empty."""
+    for what, argument in reversed(list(parsed)):
+        then = _firsts_of(what, argument, then)
+    return then
 
 
-def _chars(element: Any) -> frozenset[str] | None:
-    """Those of ``_SAMPLE`` that it may begin with; None: not known."""
-    while element is not None and element is not _END:
-        what, argument = element
-        if what is _parser.SUBPATTERN and len(argument[3]):
-            element = argument[3][0]
-        elif what in _REPEATS and argument[0] > 0 and len(argument[2]):
-            element = argument[2][0]
-        elif what is _parser.IN:
-            negated = argument[0][0] is _parser.NEGATE
-            return frozenset(c for c in _SAMPLE if any(_is(c, *one) for one in argument) != negated)
-        elif what is _parser.LITERAL:
-            return frozenset(c for c in {chr(argument).lower(), chr(argument).upper()})
-        elif what is _parser.NOT_LITERAL:
-            return _SAMPLE - {chr(argument).lower(), chr(argument).upper()}
-        else:
-            return None
-    return None
+def _firsts_of(what: Any, argument: Any, then: _Chars) -> _Chars:
+    if what is _parser.LITERAL:
+        return frozenset({chr(argument).lower(), chr(argument).upper()})
+    if what is _parser.NOT_LITERAL:
+        return _SAMPLE - {chr(argument).lower(), chr(argument).upper()}
+    if what is _parser.ANY:
+        return _SAMPLE
+    if what is _parser.IN:
+        negated = argument[0][0] is _parser.NEGATE
+        return frozenset(c for c in _SAMPLE if any(_is(c, *one) for one in argument) != negated)
+    if what is _parser.SUBPATTERN:
+        return _firsts(argument[3], then)
+    if what in _REPEATS:
+        begins = _firsts(argument[2], then)
+        return begins if argument[0] > 0 else _either(begins, then)
+    if what is _parser.BRANCH:
+        begins = _NOTHING
+        for part in argument[1]:
+            begins = _either(begins, _firsts(part, then))
+        return begins
+    return then if what is _parser.AT else None
+
+
+def _either(one: _Chars, other: _Chars) -> _Chars:
+    return None if one is None or other is None else one | other
+
+
+def _apart(one: _Chars, other: _Chars) -> bool:
+    return one is not None and other is not None and one.isdisjoint(other)
 
 
 def _is(char: str, what: Any, argument: Any) -> bool:
@@ -185,7 +199,7 @@ def _needed(parsed: Any) -> tuple[str, ...]:
     """ASCII texts of which every match has one in it, in lower case; the longest that are sure."""
     best: tuple[str, ...] = ()
     run = ""
-    for what, argument in [*parsed, (_END, None)]:
+    for what, argument in [*parsed, (None, None)]:
         if what is _parser.LITERAL and argument < 128:
             run += chr(argument).lower()
             continue

@@ -18,6 +18,7 @@ from mooring.discovery.seen import BOUNDS
 from mooring.model.service import Means
 
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_INLINE = re.compile(r"\s*(?:\w+\s*=\s*\[\s*)?\{")
 _PATH = re.compile(r"/[!-~]{0,200}")
 _HTTP = {Means.HTTP_STATUS, Means.HTTP_TITLE, Means.HTTP_HEADER, Means.HTTP_BODY}
 _OF = {Means.HTTP_HEADER: "header", Means.LABEL: "label", Means.BANNER: "question"}
@@ -171,19 +172,20 @@ class _Lines:
         self._lines = text.splitlines()
 
     def of_tables(self, key: str, span: tuple[int, int], count: int) -> list[tuple[int, int]]:
-        """The first and last line of each table; the whole span when they are written inline."""
+        """The first and last line of each table; the whole span when that cannot be told."""
         header = re.compile(rf"\s*\[\[\s*(?:[\w-]+\s*\.\s*)*{re.escape(key)}\s*\]\]")
         first, last = span
         found = [n for n in range(first, last + 1) if header.match(self._line(n))]
+        found = found or [n for n in range(first, last + 1) if _INLINE.match(self._line(n))]
         if not found or len(found) != count:
             return [span] * count
         ends = [*(n - 1 for n in found[1:]), last]
         return list(zip(found, ends, strict=True))
 
     def of_key(self, key: str, span: tuple[int, int]) -> int:
-        written = re.compile(rf"\s*(?:\[+\s*(?:[\w-]+\s*\.\s*)*)?[\"']?{re.escape(key)}\b")
+        written = re.compile(rf"(?:^|[\[{{,.])\s*[\"']?{re.escape(key)}[\"']?\s*[=\].]")
         first, last = span
-        return next((n for n in range(first, last + 1) if written.match(self._line(n))), first)
+        return next((n for n in range(first, last + 1) if written.search(self._line(n))), first)
 
     def _line(self, number: int) -> str:
         return self._lines[number - 1] if number <= len(self._lines) else ""
