@@ -64,7 +64,8 @@ class Outbox:
     waits behind that place it goes to the end instead, so that a run's last report never overtakes
     its first. The report that is being delivered is not replaced. So at most two reports per
     subject are kept, whatever happens, and beyond ``max_subjects`` subjects the oldest report is
-    dropped with a warning.
+    dropped with a warning. A scan has a subject for each of its blocks: some 260 at the most, and
+    while the server is away none is asked for.
 
     The methods touch the disk and may be called from any thread.
     """
