@@ -148,12 +148,13 @@ def progress(url: str, key: str, outbox: str, run: str, **said: Any) -> None:
     post(url, f"runs/{run}/progress", key, json.dumps({"outbox": outbox, **said}).encode())
 
 
-def post(url: str, path: str, key: str, body: bytes) -> None:
-    """What an agent sends, with its key."""
+def post(url: str, path: str, key: str, body: bytes) -> bytes:
+    """What an agent sends, with its key; the answer."""
     headers = {"Authorization": f"Bearer {key}", "Content-Type": "application/json"}
     request = urllib.request.Request(f"{url}/api/v1/{path}", body, headers)
-    with urllib.request.urlopen(request, timeout=10) as answer:
-        answer.read()
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        content: bytes = answer.read()
+        return content
 
 
 def _machine(

@@ -66,7 +66,7 @@ def test_a_host_is_found_on_the_map_by_the_keyboard_alone(look: Window) -> None:
     page = look.page
     page.goto("/")
     host = look.api("/hosts")["items"][0]
-    finder = page.get_by_role("combobox", name="Find a host or subnet on the map")
+    finder = page.get_by_role("combobox", name="Find something on the map")
     finder.focus()
     page.keyboard.type(host["name"])
     page.keyboard.press("Enter")

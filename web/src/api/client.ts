@@ -1,12 +1,10 @@
 /** The one way to the server: typed requests out, answers or `Problem` / `Unreachable` back. */
 
 import createClient from 'openapi-fetch'
-import type { Coming } from './coming'
 import { Problem, problemFrom, Unreachable } from './problem'
 import type { components, paths } from './schema.gen'
 
-type Described = components['schemas']
-export type Shapes = { [Name in keyof Coming | keyof Described]: (Name extends keyof Described ? Described[Name] : unknown) & (Name extends keyof Coming ? Coming[Name] : unknown) }
+export type Shapes = components['schemas']
 
 /** A server that takes a request and never answers is as good as away. */
 const DEADLINE = 15_000
@@ -15,10 +13,6 @@ export const api = createClient<paths>({
   baseUrl: '',
   fetch: (request: Request) => fetch(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(DEADLINE)]) }),
 })
-
-/** Paths that the API's description does not hold yet; goes when it does. */
-// eslint-disable-next-line @typescript-eslint/no-explicit-any
-export const coming = api as unknown as Record<'GET' | 'POST' | 'PATCH' | 'DELETE', (path: string, options?: object) => Promise<any>>
 
 type Listener = (error: Problem | Unreachable) => void
 const listeners = new Set<Listener>()

@@ -1,7 +1,7 @@
 /** Every question that the page asks: what it is asked with in, a query (key and fetch) out. */
 
 import { queryOptions } from '@tanstack/svelte-query'
-import { api, ask, coming, type Shapes } from './client'
+import { api, ask, type Shapes } from './client'
 
 /** What every list can be asked with. */
 export interface ListQuery {
@@ -29,7 +29,7 @@ export const networks = () =>
 export const map = (network_id: string) =>
   queryOptions({
     queryKey: ['map', { network_id }] as const,
-    queryFn: ({ signal }): Promise<{ subnets: Shapes['MapSubnet'][]; hosts: Shapes['MapHost'][]; total_hosts: number }> => ask(coming.GET('/api/v1/map', { params: { query: { network_id } }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/map', { params: { query: { network_id } }, signal })),
   })
 
 export const subnets = (query: InNetwork) =>
@@ -56,13 +56,13 @@ export const subnetsById = (ids: string[]) =>
 export const hosts = (query: InNetwork & { subnet_id?: string }) =>
   queryOptions({
     queryKey: ['hosts', query] as const,
-    queryFn: ({ signal }): Promise<Page<Shapes['Host']>> => ask(coming.GET('/api/v1/hosts', { params: { query }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/hosts', { params: { query }, signal })),
   })
 
 export const host = (id: string) =>
   queryOptions({
     queryKey: ['host', { id }] as const,
-    queryFn: ({ signal }): Promise<Shapes['Host']> => ask(coming.GET('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } }, signal })),
   })
 
 export const interfaces = (query: OfHost) =>
@@ -92,7 +92,7 @@ export interface ContainerFilter {
 export const containers = (query: ListQuery & ContainerFilter) =>
   queryOptions({
     queryKey: ['containers', query] as const,
-    queryFn: ({ signal }): Promise<Page<Shapes['Container']>> => ask(coming.GET('/api/v1/containers', { params: { query }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/containers', { params: { query }, signal })),
   })
 
 export interface PortFilter {
@@ -106,27 +106,27 @@ export interface PortFilter {
 export const ports = (query: ListQuery & PortFilter) =>
   queryOptions({
     queryKey: ['ports', query] as const,
-    queryFn: ({ signal }): Promise<Page<Shapes['Port']>> => ask(coming.GET('/api/v1/ports', { params: { query }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/ports', { params: { query }, signal })),
   })
 
 /** Which services there are, and on how many hosts. */
 export const services = (query: InNetwork & { ids?: string }) =>
   queryOptions({
     queryKey: ['services', query] as const,
-    queryFn: ({ signal }): Promise<Page<Shapes['ServiceCount']>> => ask(coming.GET('/api/v1/services', { params: { query }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/services', { params: { query }, signal })),
   })
 
 export const workloads = (network_id: string) =>
   queryOptions({
     queryKey: ['workloads', { network_id }] as const,
-    queryFn: ({ signal }): Promise<{ workloads: Shapes['MapWorkload'][]; total: number }> =>
-      ask(coming.GET('/api/v1/map/workloads', { params: { query: { network_id } }, signal })),
+    queryFn: ({ signal }) =>
+      ask(api.GET('/api/v1/map/workloads', { params: { query: { network_id } }, signal })),
   })
 
 export const search = (query: { network_id: string; q: string; limit?: number }) =>
   queryOptions({
     queryKey: ['search', query] as const,
-    queryFn: ({ signal }): Promise<{ items: Shapes['Found'][] }> => ask(coming.GET('/api/v1/search', { params: { query }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/search', { params: { query }, signal })),
     enabled: query.q !== '',
     gcTime: 0,
   })
@@ -152,35 +152,35 @@ export const agent = (id: string) =>
 export const runs = (query: InNetwork & { agent_id?: string; state?: Shapes['Run']['state'] }) =>
   queryOptions({
     queryKey: ['runs', query] as const,
-    queryFn: ({ signal }): Promise<Page<Shapes['Run']>> => ask(coming.GET('/api/v1/runs', { params: { query }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/runs', { params: { query }, signal })),
   })
 
 export const run = (id: string) =>
   queryOptions({
     queryKey: ['run', { id }] as const,
-    queryFn: ({ signal }): Promise<Shapes['Run']> => ask(coming.GET('/api/v1/runs/{run_id}', { params: { path: { run_id: id } }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/runs/{run_id}', { params: { path: { run_id: id } }, signal })),
   })
 
 /** The run's story, the newest line first. */
 export const runLines = (id: string, limit: number) =>
   queryOptions({
     queryKey: ['run-lines', { id, limit }] as const,
-    queryFn: ({ signal }): Promise<Page<Shapes['RunLine']>> =>
-      ask(coming.GET('/api/v1/runs/{run_id}/lines', { params: { path: { run_id: id }, query: { limit, sort: '-at' } }, signal })),
+    queryFn: ({ signal }) =>
+      ask(api.GET('/api/v1/runs/{run_id}/lines', { params: { path: { run_id: id }, query: { limit, sort: '-at' } }, signal })),
   })
 
 export const schedules = (query: InNetwork) =>
   queryOptions({
     queryKey: ['schedules', query] as const,
-    queryFn: ({ signal }): Promise<Page<Shapes['Schedule']>> => ask(coming.GET('/api/v1/schedules', { params: { query }, signal })),
+    queryFn: ({ signal }) => ask(api.GET('/api/v1/schedules', { params: { query }, signal })),
   })
 
 /** What the server makes of a cron line: in words, and when it comes next. */
 export const cronReading = (cron: string, timezone: string) =>
   queryOptions({
     queryKey: ['cron', { cron, timezone }] as const,
-    queryFn: ({ signal }): Promise<Shapes['ScheduleReading']> =>
-      ask(coming.POST('/api/v1/schedules/preview', { body: { cron, timezone }, signal })),
+    queryFn: ({ signal }) =>
+      ask(api.POST('/api/v1/schedules/preview', { body: { cron, timezone }, signal })),
     gcTime: 0,
   })
 
@@ -265,41 +265,24 @@ export const canDrivers = (query: InNetwork) =>
     queryFn: ({ signal }) => ask(api.GET('/api/v1/can-drivers', { params: { query }, signal })),
   })
 
-/** What a run shall do: look at the agent's machine, or scan networks. */
-export interface RunDraft {
-  agent_id: string
-  kind: Shapes['Run']['kind']
-  targets?: string[]
-  /** This host again, in place of targets. */
-  host_id?: string
-  depth: Shapes['Order']['depth']
-}
+export const startRun = (draft: Shapes['RunRequest']): Promise<Shapes['Run']> => ask(api.POST('/api/v1/runs', { body: draft }))
 
-export const startRun = (draft: RunDraft): Promise<Shapes['Run']> => ask(coming.POST('/api/v1/runs', { body: draft }))
+export const addSchedule = (draft: Shapes['ScheduleDraft']): Promise<Shapes['Schedule']> => ask(api.POST('/api/v1/schedules', { body: draft }))
 
-export interface ScheduleDraft extends Omit<RunDraft, 'host_id'> {
-  name: string
-  cron: string
-  timezone: string
-  enabled: boolean
-}
-
-export const addSchedule = (draft: ScheduleDraft): Promise<Shapes['Schedule']> => ask(coming.POST('/api/v1/schedules', { body: draft }))
-
-export const changeSchedule = (id: string, change: Partial<ScheduleDraft>): Promise<Shapes['Schedule']> =>
-  ask(coming.PATCH('/api/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } }, body: change }))
+export const changeSchedule = (id: string, change: Shapes['ScheduleChange']): Promise<Shapes['Schedule']> =>
+  ask(api.PATCH('/api/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } }, body: change }))
 
 export const deleteSchedule = (id: string) =>
-  ask(coming.DELETE('/api/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } } }))
+  ask(api.DELETE('/api/v1/schedules/{schedule_id}', { params: { path: { schedule_id: id } } }))
 
 export const lookNow = (agent_id: string): Promise<Shapes['Run']> =>
-  ask(coming.POST('/api/v1/runs', { body: { agent_id } }))
+  startRun({ agent_id, kind: 'look', targets: [], depth: 'light' })
 
 export const cancelRun = (id: string): Promise<Shapes['Run']> =>
-  ask(coming.POST('/api/v1/runs/{run_id}/cancel', { params: { path: { run_id: id } } }))
+  ask(api.POST('/api/v1/runs/{run_id}/cancel', { params: { path: { run_id: id } } }))
 
 export const renameHost = (id: string, name: string | null): Promise<Shapes['Host']> =>
-  ask(coming.PATCH('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } }, body: { name } }))
+  ask(api.PATCH('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } }, body: { name } }))
 
 export const forgetHost = (id: string) => ask(api.DELETE('/api/v1/hosts/{host_id}', { params: { path: { host_id: id } } }))
 

@@ -1,7 +1,7 @@
 /** Brings a graph up to a map and its layout by touching only what differs. */
 
 import type Graph from 'graphology'
-import { categoryLook } from '../services/categories'
+import { categoryLook, hostLook } from '../services/categories'
 import type { IconName } from '../ui/icons'
 import { BUS } from './buses'
 import type { Layout, MapData } from './layout'
@@ -105,7 +105,7 @@ export function looks(map: MapData, layout: Layout, palette: Palette, sizes: Siz
   }
   for (const host of map.hosts) {
     const [size, color] = host.agent ? [sizes.agent, palette.agent] : [sizes.host, palette.host]
-    add(host.id, { size, color, label: host.label, sign: host.kind ? categoryLook(host.kind).icon : null })
+    add(host.id, { size, color, label: host.label, sign: hostLook(host.kind ?? '').icon })
   }
   return all
 }

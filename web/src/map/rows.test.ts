@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import type { MapData } from './layout'
-import { find, kinds, rows, without } from './rows'
+import { categories, find, kinds, ofCategory, rows, typeOf, without } from './rows'
 
 const map: MapData = {
   subnets: [
@@ -31,4 +31,30 @@ test('a kind of subnet can be left out', () => {
     { kind: 'docker_bridge', count: 1 },
     { kind: 'lan', count: 1 },
   ])
+})
+
+const work = { host_id: 'h2', service: '', ports: [] }
+const running: MapData = {
+  ...map,
+  workloads: [
+    { ...work, id: 'w1', kind: 'service', label: 'Grafana', category: 'monitoring' },
+    { ...work, id: 'w2', kind: 'container', label: 'shop-db-1', category: 'database' },
+    { ...work, id: 'w3', kind: 'container', label: 'lost', category: 'database', host_id: 'unknown' },
+  ],
+}
+
+test('what runs on hosts comes after them and names its host; what runs nowhere on the map is left out', () => {
+  const last = rows(running).slice(-2)
+  expect(last.map((r) => `${r.type} ${r.label} on ${r.about}`)).toEqual(['service Grafana on web-2', 'container shop-db-1 on web-2'])
+  expect(find(rows(running), 'grafana')[0]?.id).toBe('w1')
+})
+
+test('a category can be left out, and each node is known by its id', () => {
+  const left = without(running, new Set([ofCategory('database')]))
+  expect(left.workloads?.map((w) => w.id)).toEqual(['w1'])
+  expect(categories(running)).toEqual([
+    { category: 'database', count: 2 },
+    { category: 'monitoring', count: 1 },
+  ])
+  expect(['h3', 's2', 'w1', 'w2', 'no'].map((id) => typeOf(running, id))).toEqual(['host', 'subnet', 'service', 'container', undefined])
 })
