@@ -116,9 +116,9 @@ def test_a_block_whose_ports_all_say_very_much_makes_a_report_that_a_server_take
     known = findings()
     loud = tuple(Evidence(Means.BANNER, "\x01" * 200, 0.5) for _ in range(20))
     services = tuple(Service(f"s{n}", "t", "web", "", 0.5, loud) for n in range(5))
-    for number in range(1, 200):
+    for number in range(1, 13):
         known.host(found(LAN[number]))
-        for port in range(1, 200):
+        for port in range(1, 13):
             known.answered(LAN[number], [OpenPort(Protocol.TCP, port, services)])
     scan, aside = known.snapshot(LAN, 0.0)
     data = wire.encode(Report("scan:10.0.0.0/24", "o", 1, 0.0, scan, (), aside))

@@ -170,6 +170,7 @@ async def until(true: Callable[[], object]) -> None:
 @pytest.fixture
 def setting(monkeypatch: pytest.MonkeyPatch) -> Setting:
     monkeypatch.setattr(scan_run, "LOOK_FOR_NEWS", 0.01)
+    monkeypatch.setattr(scan_run, "REPORT_EVERY", 0.05)
     return Setting()
 
 

@@ -198,9 +198,9 @@ def test_more_hosts_than_a_block_may_hold_are_set_aside_as_one() -> None:
 
 
 def test_services_evidence_and_names_without_end_are_bounded_and_texts_cut() -> None:
-    loud = {"means": "banner", "seen": "s\0" * 5000, "confidence": 1}
-    service = {**SERVICE, "title": "t" * 5000, "version": "v" * 5000, "evidence": [loud] * 100}
-    many = [{**service, "name": f"n{n}"} for n in range(100)]
+    loud = {"means": "banner", "seen": "s\0" * 300, "confidence": 1}
+    service = {**SERVICE, "title": "t" * 5000, "version": "v" * 5000, "evidence": [loud] * 25}
+    many = [{**service, "name": f"n{n}"} for n in range(25)]
     report = with_host(names=["n" * 5000] * 500, vendor="v" * 5000, services=many)
     report["scan"]["hosts"][0]["ports"][0]["says"] = "x" * 5000
     got = read(report)
