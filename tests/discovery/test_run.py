@@ -73,7 +73,7 @@ class Setting:
     @contextlib.asynccontextmanager
     async def run(self) -> AsyncIterator[Agent]:
         async with Uplink(self.server.url, self.key) as uplink:
-            reporter = Reporter(self.outbox, uplink, ("discovery",), "host", self.backoff)
+            reporter = Reporter(self.outbox, uplink, self.options.duties, "host", self.backoff)
             agent = Agent(reporter, self.options, self.environ)
             async with reporter, Tasks("test") as tasks:
                 tasks.start("agent", agent.run())
@@ -102,7 +102,7 @@ class Setting:
         row: dict[str, Any] = (await until(found))[0]
         return row
 
-    async def ask(self, path: str, **body: str) -> dict[str, Any]:
+    async def ask(self, path: str, **body: Any) -> dict[str, Any]:
         key = {"authorization": f"Bearer {await self.server.user_key()}"}
         async with httpx2.AsyncClient(base_url=self.server.url, headers=key) as client:
             response = await client.post(f"/api/v1/{path}", json=body)
