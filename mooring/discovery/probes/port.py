@@ -124,7 +124,9 @@ class _Asking:
 
     def _known(self) -> bool:
         """Whether it needs no other way: its protocol has shown, or it has a name."""
-        if self.greeted or self.answered or (self.pages and not plain_on_tls(self.pages)):
+        if plain_on_tls(self.pages):
+            return False
+        if self.greeted or self.answered or self.pages:
             return True
         return bool(identify.identify(self.asked.seen, self.catalogue).services)
 
@@ -136,6 +138,9 @@ class _Asking:
             async with self._line(tls=tls) as over:
                 if tls:
                     self.asked.tls = True
+                    # What it said to a GET without TLS is no page of its own.
+                    self.asked.sights.clear()
+                    self.pages.clear()
                     shown = certificate_sights(over.certificate)
                     self.asked.sights += shown
                     self._tell("TLS", shown[0].text if shown else "no certificate")
