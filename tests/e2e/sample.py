@@ -14,6 +14,8 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import Any
 
+from mooring.discovery.catalogue.folders import load
+from mooring.discovery.identify import identify_container
 from mooring.model import wire
 from mooring.model.container import (
     Attachment,
@@ -264,6 +266,7 @@ def _containers(number: int, at: int, project: str, network: IpNetwork) -> list[
                 attachments=(Attachment(project, network[n + 2]),),
                 compose_project=project,
                 compose_service=service,
+                services=identify_container(image, {}, load().catalogue),
             )
         )
     return found

@@ -15,12 +15,12 @@ from functools import cache
 from typing import Any
 
 from mooring.discovery.catalogue.folders import load
-from mooring.discovery.identify import identify, identify_container, identify_host
+from mooring.discovery.identify import identify, identify_host
 from mooring.discovery.vendors import vendor_of
 from mooring.model import wire
 from mooring.model.report import Report, RunMark
 from mooring.model.scan import Depth, Scan, ScannedHost, Sign
-from mooring.model.service import OpenPort, Service
+from mooring.model.service import OpenPort
 from tests.discovery import samples
 from tests.e2e import sample
 
@@ -39,10 +39,6 @@ def ports(name: str) -> tuple[OpenPort, ...]:
     seen = samples.read(samples.FOLDER / f"{name}.json").ports
     found = {(p.protocol, p.number): identify(p, _catalogue()) for p in seen}
     return tuple(found.values())
-
-
-def container_services(image: str) -> tuple[Service, ...]:
-    return identify_container(image, {}, _catalogue())
 
 
 @dataclass(frozen=True, slots=True)

@@ -126,6 +126,10 @@ def agent_key(page: Page, url: str) -> str:
 
 
 def log_in(page: Page, password: str = PASSWORD) -> None:
-    page.get_by_label("Name").fill(OWNER)
+    log_in_as(page, OWNER, password)
+
+
+def log_in_as(page: Page, name: str, password: str) -> None:
+    page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.get_by_role("button", name="Log in").click()

@@ -82,6 +82,24 @@ test('hosts with IPv4 and IPv6 on one link are one island with two hubs in its m
   for (const h of hosts(30, 'h')) expect(apart(points.get(h.id) as Point, hulls[0] as Point)).toBeGreaterThan(hub)
 })
 
+test('hosts that were found by IPv4 alone stand with those of their link that have IPv6 too', () => {
+  const v6 = subnet('v6', { label: 'fd00::/64' })
+  const map = { subnets: [subnet('v4', { label: '10.0.0.0/24' }), v6], hosts: [...hosts(5, 'both', 'v4', 'v6'), ...hosts(40, 'found', 'v4')] }
+  const { hulls, points } = layout(map)
+  expect(hulls).toHaveLength(1)
+  expect(hulls[0]?.subnetIds).toEqual(['v4', 'v6'])
+  for (const host of map.hosts) expect(apart(points.get(host.id) as Point, hulls[0] as Point)).toBeLessThan(hulls[0]?.r ?? 0)
+})
+
+test('an IPv6 subnet whose hosts are in several IPv4 subnets makes no island of them', () => {
+  const label = (id: string) => ({ label: id })
+  const map = {
+    subnets: [subnet('a', label('10.0.0.0/24')), subnet('b', label('10.0.1.0/24')), subnet('v6', label('fd00::/64'))],
+    hosts: [...hosts(4, 'a', 'a', 'v6'), ...hosts(4, 'b', 'b', 'v6')],
+  }
+  expect(layout(map).hulls).toHaveLength(2)
+})
+
 test('a subnet that is one host\'s own circles that host and has no hull', () => {
   const map = {
     subnets: [subnet('lan'), subnet('docker0', { kind: 'docker_bridge', host_id: 'h' })],

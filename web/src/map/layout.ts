@@ -1,7 +1,8 @@
 /**
  * Places the map's hosts and subnets on a plane: a map in, coordinates out. It draws nothing.
  *
- * Hosts with the same shared subnets form a group. A subnet's hub stands in the middle of the
+ * Hosts with the same shared subnets form a group; an IPv6 subnet of the hosts of an IPv4 subnet is
+ * one with it. A subnet's hub stands in the middle of the
  * group that holds most of its hosts, with the hosts in a sunflower around it; such a group is an
  * island, and islands are packed on a spiral, the largest first. A group that is no subnet's home
  * (hosts with a foot in several) floats between its hubs. Subnets that are one host's own, as
@@ -158,6 +159,7 @@ function gather(map: MapData, before: Memory | undefined) {
   }
   for (const { id, host_id } of map.workloads ?? []) if (known.has(host_id)) add(own, host_id, id)
 
+  const linkOf = linksOf(map.subnets, isOwn, members)
   const groups = new Map<string, Group>()
   const group = (key: string, subnetIds: string[]) => {
     let found = groups.get(key)
@@ -166,8 +168,8 @@ function gather(map: MapData, before: Memory | undefined) {
   }
   const groupOf = new Map<string, string>()
   for (const host of hosts) {
-    const shared = [...new Set(host.subnet_ids)].filter((id) => subnets.has(id) && !isOwn.has(id))
-    shared.sort(order)
+    const its = host.subnet_ids.filter((id) => subnets.has(id) && !isOwn.has(id))
+    const shared = [...new Set(its.map((id) => linkOf.get(id) ?? id))].sort(order)
     const key = shared.length ? shared.join(' ') : ALONE
     group(key, shared).hostIds.push(host.id)
     groupOf.set(host.id, key)
@@ -178,11 +180,37 @@ function gather(map: MapData, before: Memory | undefined) {
   const family = (id: string) => Number(subnets.get(id)?.label.includes(':'))
   for (const id of [...subnets.keys()].sort((a, b) => family(a) - family(b) || order(a, b))) {
     if (isOwn.has(id)) continue
-    const home = homeOf(id, members.get(id) ?? [], groupOf, before?.homes.get(id))
+    const link = linkOf.get(id)
+    const home = (link && homes.get(link)) ?? homeOf(id, members.get(id) ?? [], groupOf, before?.homes.get(id))
     homes.set(id, home)
     group(home, [id]).hubs.push(id)
   }
   return { own, groups, homes }
+}
+
+/** So much of an IPv6 subnet's hosts are in an IPv4 subnet when both are one link. */
+const SAME_LINK = 0.8
+
+/**
+ * IPv6 subnets that lie on one link with an IPv4 subnet: nearly all their hosts are in it. To what
+ * was found there by IPv4 alone they would be strangers otherwise.
+ */
+function linksOf(subnets: MapSubnet[], isOwn: Set<string>, members: Map<string, string[]>): Map<string, string> {
+  const shared = subnets.filter((s) => !isOwn.has(s.id)).sort((a, b) => order(a.id, b.id))
+  const of4 = new Map<string, string[]>()
+  for (const subnet of shared) {
+    if (!subnet.label.includes(':')) for (const host of members.get(subnet.id) ?? []) add(of4, host, subnet.id)
+  }
+  const found = new Map<string, string>()
+  for (const subnet of shared) {
+    if (!subnet.label.includes(':')) continue
+    const hosts = members.get(subnet.id) ?? []
+    const together = new Map<string, number>()
+    for (const host of hosts) for (const id of of4.get(host) ?? []) together.set(id, (together.get(id) ?? 0) + 1)
+    const [best, n] = [...together].reduce((a, b) => (b[1] > a[1] ? b : a), ['', 0] as [string, number])
+    if (n > 0 && n >= hosts.length * SAME_LINK) found.set(subnet.id, best)
+  }
+  return found
 }
 
 /** The group with most of the subnet's hosts; the former one as long as it holds half as many. */

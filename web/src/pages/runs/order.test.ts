@@ -17,7 +17,7 @@ test('addresses are counted while all targets are IPv4', () => {
 test('one host is named without its prefix, many ranges are counted', () => {
   expect(targetWords(['10.0.0.7/32'])).toBe('10.0.0.7')
   expect(targetWords(['10.0.0.0/24', '10.0.1.0/24'])).toBe('10.0.0.0/24 and 10.0.1.0/24')
-  expect(targetWords(['a', 'b', 'c'])).toBe('3 ranges')
+  expect(targetWords(['a', 'b', 'c'])).toBe('3 networks')
   expect(kindWords({ kind: 'scan', order: { targets: [], depth: 'light' } })).toBe('Scan of its own networks')
 })
 

@@ -37,11 +37,11 @@ export function addressCount(targets: readonly string[]): number | null {
 
 const number = new Intl.NumberFormat('en')
 
-/** `10.1.0.0/24`, `10.1.0.0/24 and 10.2.0.0/24`, `3 ranges`; none are the networks it is attached to. */
+/** `10.1.0.0/24`, `10.1.0.0/24 and 10.2.0.0/24`, `3 networks`; none are the networks it is attached to. */
 export function targetWords(targets: readonly string[], attached = 'its own networks'): string {
   if (!targets.length) return attached
   if (targets.length <= 2) return targets.map((t) => t.replace(/\/(32|128)$/, '')).join(' and ')
-  return `${targets.length} ranges`
+  return `${targets.length} networks`
 }
 
 /** `Scan of 10.1.0.0/24`, `Look at its machine`. */
