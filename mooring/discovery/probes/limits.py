@@ -52,8 +52,3 @@ class Limits:
                 yield min(self.port_s, left)
             finally:
                 self._spent[ip] = self._spent.get(ip, 0.0) + time.monotonic() - began
-
-    def forget(self, ip: IpAddress) -> None:
-        """A host is done: nothing of it is kept."""
-        self._hosts.pop(ip, None)
-        self._spent.pop(ip, None)

@@ -124,7 +124,7 @@ class _Asking:
 
     def _known(self) -> bool:
         """Whether it needs no other way: its protocol has shown, or it has a name."""
-        if plain_on_tls(self.pages):
+        if plain_on_tls(self.pages) and not self.answered:
             return False
         if self.greeted or self.answered or self.pages:
             return True
@@ -135,7 +135,7 @@ class _Asking:
         if self.asked.tls and not tls:
             return
         try:
-            async with self._line(tls=tls) as over:
+            async with self.line(tls=tls) as over:
                 if tls:
                     self.asked.tls = True
                     # What it said to a GET without TLS is no page of its own.
@@ -143,19 +143,20 @@ class _Asking:
                     self.pages.clear()
                     shown = certificate_sights(over.certificate)
                     self.asked.sights += shown
-                    self._tell("TLS", shown[0].text if shown else "no certificate")
+                    self.tell("TLS", shown[0].text if shown else "no certificate")
                 # A GET does no harm where HTTP is usual: who would greet does so all the same.
                 if not self.way.http:
                     if said := await over.hear(self._greeting_s(over)):
                         self.greeted = True
-                        self._banner("", said)
-                        self._tell("waited for a greeting", _text(said))
+                        self.banner("", said)
+                        self.tell("waited for a greeting", _text(said))
                         return
-                    self._tell("waited for a greeting", "nothing")
+                    self.tell("waited for a greeting", "nothing")
                 await self._browse(over)
         except NoTls as error:
-            self.asked.tls = self.asked.tls or error.speaks
-            self._tell("TLS", str(error))
+            if error.speaks:
+                self.asked.tls = self.answered = True
+            self.tell("TLS", str(error))
 
     async def _browse(self, over: Line) -> None:
         async with AsyncExitStack() as lines:
@@ -193,21 +194,21 @@ class _Asking:
     async def _question(self, question: Question) -> None:
         usual = self.asked.number in question.ports
         try:
-            async with self._line(tls=self.asked.tls) as over:
+            async with self.line(tls=self.asked.tls) as over:
                 await over.say(question.send)
-                said = await over.hear(self._answer_s(over, usual=usual))
+                said = await over.hear(self.answer_s(over, usual=usual))
         except NoLine as error:
             self._no_line(error)
             return
         answered = question.answered(said)
         if answered:
             self.answered = True
-            self._banner(question.name, said)
+            self.banner(question.name, said)
         suits = "" if answered or not said else ", which is no answer to it"
-        self._tell(f"asked in {question.name}", (_text(said) or "nothing") + suits)
+        self.tell(f"asked in {question.name}", (_text(said) or "nothing") + suits)
 
     @asynccontextmanager
-    async def _line(self, *, tls: bool) -> AsyncIterator[Line]:
+    async def line(self, *, tls: bool) -> AsyncIterator[Line]:
         connect_s, tls_s = self.limits.connect_s, None
         if tls:
             usual = self.way.tls or self.asked.tls
@@ -217,7 +218,7 @@ class _Asking:
             yield over
 
     def _no_line(self, error: NoLine) -> None:
-        self._tell("connecting", str(error))
+        self.tell("connecting", str(error))
         # Of an open port only the first connection tells: it may refuse a later one.
         if not self.connected and not isinstance(error, NoTls):
             self.asked.closed = str(error)
@@ -226,16 +227,16 @@ class _Asking:
         usual = 3 * self.limits.answer_s if self.way.greets else self.limits.greeting_s
         return usual + 4 * over.round_trip_s
 
-    def _answer_s(self, over: Line, *, usual: bool) -> float:
+    def answer_s(self, over: Line, *, usual: bool) -> float:
         return self.limits.answer_s * (3 if usual else 1) + 4 * over.round_trip_s
 
-    def _banner(self, question: str, said: bytes) -> None:
+    def banner(self, question: str, said: bytes) -> None:
         text = _text(said)
         self.asked.sights.append(Sight(Means.BANNER, text, of=question))
         if text.startswith("SSH-"):
             self.asked.sights.append(Sight(Means.SSH, text.splitlines()[0]))
 
-    def _tell(self, what: str, came: str) -> None:
+    def tell(self, what: str, came: str) -> None:
         self.asked.story.append(f"{what}: {readable(came, 120)}")
 
 
@@ -254,25 +255,25 @@ class _Visit:
         """A page, whose sights are kept; None for what is no HTTP, which is kept as a banner."""
         page = await self._get(path)
         if isinstance(page, bytes):
-            self._asking._tell(f"GET {path}", _text(page) or "nothing")
+            self._asking.tell(f"GET {path}", _text(page) or "nothing")
             # A TLS alert is told by the handshake that follows.
             if page and not page.startswith(b"\x15\x03") and not self._asking.pages:
-                self._asking._banner("", page)
+                self._asking.banner("", page)
             return None
         self._asking.pages.append(page)
         self._asked.sights += page_sights(page, counts_as)
-        self._asking._tell(f"GET {path}", f"{page.status} {title(page.text)}")
+        self._asking.tell(f"GET {path}", f"{page.status} {title(page.text)}")
         return page
 
     async def icon(self, path: str) -> None:
         page = await self._get(path)
         whole = isinstance(page, Page) and page.status == 200 and len(page.body) < MAX_BODY
         if isinstance(page, bytes) or not whole or not page.body.strip():
-            self._asking._tell(f"GET {path}", "no icon")
+            self._asking.tell(f"GET {path}", "no icon")
             return
         digest = hashlib.sha256(page.body).hexdigest()
         self._asked.sights.append(Sight(Means.FAVICON, digest))
-        self._asking._tell(f"GET {path}", f"an icon, {digest}")
+        self._asking.tell(f"GET {path}", f"an icon, {digest}")
 
     def followed(self, target: str, base: str) -> str | None:
         """The path of a link, None when it leads elsewhere or to the page itself."""
@@ -289,7 +290,7 @@ class _Visit:
                 return page
         # It closes after an answer: a line for each.
         try:
-            opening = self._asking._line(tls=self._asked.tls)
+            opening = self._asking.line(tls=self._asked.tls)
             self._over = await self._lines.enter_async_context(opening)
         except NoLine:
             return b""
@@ -298,7 +299,7 @@ class _Visit:
 
     async def _by(self, path: str) -> Page | bytes:
         usual = self._asking.way.http or bool(self._asking.pages)
-        first_s = self._asking._answer_s(self._over, usual=usual)
+        first_s = self._asking.answer_s(self._over, usual=usual)
         left = max(0.1, self._end - time.monotonic())
         return await self._browser.get(path, first_s, left)
 

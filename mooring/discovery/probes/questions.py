@@ -132,7 +132,7 @@ _SIP = (
 
 QUESTIONS: tuple[Question, ...] = (
     _question("redis", b"INFO server\r\n", rb"\$\d+\r\n# Server|-NOAUTH |-NOPERM |-DENIED ", 6379),
-    _question("postgresql", struct.pack(">II", 8, 80877103), rb"[SN]$", 5432, 5433, 6432),
+    _question("postgresql", struct.pack(">II", 8, 80877103), rb"[SN]\Z", 5432, 5433, 6432),
     _question("mqtt", _mqtt(), rb"\x20\x02\x00[\x00-\x05]", 1883, 8883),
     _question("memcached", b"version\r\n", rb"VERSION \d", 11211),
     _question("mongodb", _mongodb(), rb".{8}MOOR\x01\x00\x00\x00", 27017, 27018),
@@ -173,7 +173,7 @@ QUESTIONS: tuple[Question, ...] = (
     _question("minecraft", _minecraft(), rb'.{2,7}\{.*"(version|players|description)"', 25565),
     _question("rpcbind", _rpc(100000, 2, 4), _RPC_REPLY, 111),
     _question("nfs", _rpc(100003, 3, 0), _RPC_REPLY, 2049, anywhere=False),
-    _question("socks5", b"\x05\x01\x00", rb"\x05[\x00\xff]$", 1080),
+    _question("socks5", b"\x05\x01\x00", rb"\x05[\x00\xff]\Z", 1080),
     _question("ajp", b"\x12\x34\x00\x01\x0a", rb"AB\x00\x01\x09", 8009, anywhere=False),
     _question("afp", b"\x00\x03\x00\x01" + bytes(12), rb"\x01\x03\x00\x01", 548, anywhere=False),
     _question(
