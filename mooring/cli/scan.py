@@ -9,13 +9,10 @@ import time
 from collections.abc import Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
-from typing import Any
-
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
-from rich.table import Table
+from typing import TYPE_CHECKING, Any
 
 from mooring.core.errors import UsageError
+from mooring.core.targets import target_of
 from mooring.discovery import local
 from mooring.discovery.scan.events import (
     Advanced,
@@ -28,10 +25,13 @@ from mooring.discovery.scan.events import (
     Warned,
 )
 from mooring.discovery.scan.options import ScanOptions
-from mooring.discovery.scan.plan import Here, Plan, permitted, target_of
+from mooring.discovery.scan.plan import Here, Plan, permitted
 from mooring.discovery.scan.run import Scanner
 from mooring.model.net import IpAddress
 from mooring.model.scan import Depth
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 ATTACHED = "attached"
 """The word for all networks that this machine is in."""
@@ -97,42 +97,64 @@ def scan(
     if as_json:
         print(json.dumps(_as_json(plan, collected), indent=2))
     else:
-        _print(Console(), plan, collected)
+        _print(plan, collected)
     if not collected.whole:
         sys.exit(_INTERRUPTED)
 
 
 async def _collect(plan: Plan, depth: Depth, options: ScanOptions, collected: Collected) -> None:
     started = time.monotonic()
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:>3.0f} %"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[found]}"),
-        console=Console(stderr=True),
-        transient=True,
-        disable=not sys.stderr.isatty(),
-    )
+    bar = _Bar() if sys.stderr.isatty() else None
     try:
-        with bar:
-            phase: TaskID | None = None
-            async with aclosing(Scanner(options).scan(plan, depth)) as events:
-                async for event in events:
-                    collected.take(event)
-                    if isinstance(event, PhaseBegan):
-                        if phase is not None:
-                            bar.remove_task(phase)
-                        phase = bar.add_task(_DOING[event.phase], total=event.total, found="")
-                    elif isinstance(event, Advanced) and phase is not None:
-                        found = f"{len(collected.hosts)} hosts"
-                        bar.update(phase, completed=event.done, found=found)
+        async with aclosing(Scanner(options).scan(plan, depth)) as events:
+            async for event in events:
+                collected.take(event)
+                if bar is not None:
+                    bar.show(event, len(collected.hosts))
         collected.whole = True
     finally:
         collected.elapsed_s = time.monotonic() - started
+        if bar is not None:
+            bar.end()
 
 
-def _print(console: Console, plan: Plan, collected: Collected) -> None:
+class _Bar:
+    """How far a scan is, on a terminal; gone when it has ended."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+        self._bar: Progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[hosts]} hosts"),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._bar.start()
+        self._phase: TaskID | None = None
+
+    def show(self, event: Event, hosts: int) -> None:
+        if isinstance(event, PhaseBegan):
+            if self._phase is not None:
+                self._bar.remove_task(self._phase)
+            self._phase = self._bar.add_task(_DOING[event.phase], total=event.total, hosts=hosts)
+        elif isinstance(event, Advanced) and self._phase is not None:
+            self._bar.update(self._phase, completed=event.done, hosts=hosts)
+
+    def end(self) -> None:
+        self._bar.stop()
+
+
+def _print(plan: Plan, collected: Collected) -> None:
+    from rich.console import Console
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = Console()
     table = Table(box=None, pad_edge=False, header_style="bold dim")
     for column in ("address", "name", "MAC", "by", "ms", "open ports"):
         table.add_column(column, overflow="fold")
@@ -143,7 +165,8 @@ def _print(console: Console, plan: Plan, collected: Collected) -> None:
         trip = "" if host.round_trip_ms is None else f"{host.round_trip_ms:.1f}"
         signs = ", ".join(host.signs)
         name = host.names[0] if host.names else ""
-        table.add_row(str(host.ip), name, host.mac or "", signs, trip, ports)
+        # What a host says of itself is text, and no markup.
+        table.add_row(str(host.ip), escape(name), host.mac or "", signs, trip, ports)
     if collected.hosts:
         console.print(table)
         console.print()

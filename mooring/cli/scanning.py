@@ -9,9 +9,10 @@ from typing import Annotated
 from cyclopts import Parameter, validators
 
 from mooring.core.errors import UsageError
+from mooring.core.targets import target_of
 from mooring.discovery import local
 from mooring.discovery.scan.options import RATE
-from mooring.discovery.scan.plan import Here, target_of
+from mooring.discovery.scan.plan import Here
 from mooring.discovery.scan_run import Tools, Wiring
 
 Scan = Annotated[

@@ -18,7 +18,7 @@ _CANNOT = {
 }
 _REMEDY = {
     "look": "ask an agent of that machine with the duty discovery",
-    "scan": "ask another, or start it with the duty scan (mooring agent; --no-scan turns it off)",
+    "scan": "ask another, or start it again without --no-scan",
 }
 
 
@@ -58,7 +58,7 @@ def outside(order: Values | None, allowed: Sequence[str] | None) -> str | None:
             known = ", ".join(map(str, ranges)) or "none at all"
             return (
                 f"{target} is outside of the networks that the agent may scan: {known}; "
-                f"if it is yours to scan, start the agent with --allow {target}"
+                f"if it is yours to scan, start the agent with --allow-scan {target}"
             )
     return None
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 
+from mooring.core.targets import target_of
 from mooring.discovery import local
 from mooring.discovery.scan import plan
 from mooring.discovery.scan.events import Event, Found, HostDone, HostFound, PhaseBegan, Warned
@@ -49,7 +50,7 @@ def planned(
     seen = local.see()
     here = plan.Here(seen.interfaces, seen.routes)
     allow = [ipaddress.ip_network(one) for one in allowed]
-    return plan.permitted([plan.target_of(one) for one in targets], here, allow, interface)
+    return plan.permitted([target_of(one) for one in targets], here, allow, interface)
 
 
 async def gather(of: plan.Plan, depth: Depth, options: ScanOptions | None = None) -> Result:

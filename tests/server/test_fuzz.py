@@ -24,6 +24,7 @@ from mooring.server.settings import Settings
 from mooring.server.state import State
 from tests.server.buses import bus, endpoint, mended, wiring
 from tests.server.remotes import forward, remote, reported
+from tests.server.scanned import port, scan, seen
 from tests.server.world import Clock, World, container, docker_machine, docker_network, engine
 
 pytestmark = pytest.mark.slow
@@ -59,8 +60,11 @@ def fuzzed(
         links = reported(remote(forward(80), history=moments), remote(host="ssh://b"))
         await agent.report(links)
         await agent.report(wiring(bus("vcan0", endpoint("1a")), recoveries=(mended(),)))
+        await agent.report(scan("10.0.0.0/24", seen("10.0.0.40", None, port(80, "nginx"))))
         (row,) = await world.items("agents")
         await world.ask("POST", "runs", json={"agent_id": row["id"]})
+        nightly = {"agent_id": row["id"], "name": "nightly", "cron": "0 3 * * *", "kind": "look"}
+        await world.ask("POST", "schedules", json=nightly)
 
     runner.run(fill())
     yield world
@@ -70,7 +74,18 @@ def fuzzed(
 
 async def real_ids(world: World) -> dict[str, list[str]]:
     """Ids that there are, by the name of the parameter that takes them."""
-    nouns = ("host", "subnet", "container", "agent", "run", "key", "network", "forward")
+    nouns = (
+        "host",
+        "subnet",
+        "container",
+        "port",
+        "agent",
+        "run",
+        "schedule",
+        "key",
+        "network",
+        "forward",
+    )
     found = {f"{n}_id": [i["id"] for i in await world.items(f"{n}s")] for n in nouns}
     plurals = {"remote_host": "remote-hosts", "can_bus": "can-buses", "can_driver": "can-drivers"}
     for noun, plural in plurals.items():

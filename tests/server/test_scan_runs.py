@@ -81,7 +81,7 @@ async def test_what_the_agent_may_not_scan_is_refused_when_it_said_what_it_may(
     refused = await ask(world, agent_id, 409, targets=["10.0.0.0/24", "10.9.0.0/24"])
     assert refused["detail"] == (
         "10.9.0.0/24 is outside of the networks that the agent may scan: 10.0.0.0/24; "
-        "if it is yours to scan, start the agent with --allow 10.9.0.0/24"
+        "if it is yours to scan, start the agent with --allow-scan 10.9.0.0/24"
     )
     await agent.poll(duties=SCANS, allowed=None)
     await ask(world, agent_id, targets=["10.9.0.0/24"])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mooring.core.errors import UsageError
+from mooring.core.targets import check_size
 from mooring.discovery.subnets import Site
 from mooring.model.net import (
     Interface,
@@ -21,9 +22,6 @@ from mooring.model.net import (
     network_of,
 )
 from mooring.model.scan import BLOCK_PREFIX
-
-MAX_ADDRESSES = 1 << 16
-"""IPv4 addresses that one scan may ask: a /16."""
 
 MOST_UNASKED = 1 << 12
 """Addresses of an attached network that is scanned without being named: a /20."""
@@ -145,27 +143,6 @@ class Plan:
         return None
 
 
-def target_of(text: str) -> IpNetwork:
-    """A CIDR, or an address as a network of one.
-
-    Raises:
-        UsageError: it is neither, or has host bits set.
-    """
-    attempted = f"reading the target {text!r}"
-    try:
-        return ipaddress.ip_network(text)
-    except ValueError:
-        pass
-    try:
-        with_bits = ipaddress.ip_interface(text)
-    except ValueError:
-        remedy = "name a network (192.168.1.0/24) or an address (192.168.1.7)"
-        raise UsageError(attempted, "it is no network and no address", remedy) from None
-    why = f"{with_bits.ip} has bits set beyond the prefix of {with_bits.network.prefixlen}"
-    remedy = f"{with_bits.network} is the network, {with_bits.ip} the one host"
-    raise UsageError(attempted, why, remedy)
-
-
 def permitted(
     targets: Sequence[IpNetwork],
     here: Here,
@@ -191,11 +168,11 @@ def permitted(
             remedy = "; ".join(left_out) or f"name a target and allow it: {option} CIDR"
             raise UsageError("choosing what to scan", why, remedy)
     for target in targets:
-        _check_size(target, [target])
+        check_size(target, [target])
         _check_permitted(target, links, allowed, option)
     # A network within another is asked once.
     apart = _collapsed(targets)
-    _check_size(" and ".join(str(t) for t in targets), apart)
+    check_size(" and ".join(str(t) for t in targets), apart)
     blocks: dict[IpNetwork, Block] = {}
     for target in apart:
         for piece, link in _pieces(target, links):
@@ -237,16 +214,6 @@ def _by_themselves(links: Iterable[Link]) -> tuple[list[IpNetwork], tuple[str, .
         else:
             taken.append(link.network)
     return taken, tuple(left_out)
-
-
-def _check_size(what: object, networks: Sequence[IpNetwork]) -> None:
-    count = sum(n.num_addresses for n in networks if n.version == 4)
-    if count > MAX_ADDRESSES:
-        raise UsageError(
-            f"scanning {what}",
-            f"{count:,} addresses, and one scan asks {MAX_ADDRESSES:,} at the most (a /16)",
-            "name smaller networks, those that are really in use",
-        )
 
 
 def _check_permitted(

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mooring.core.errors import UsageError
-from mooring.discovery.scan.plan import Here, Plan, permitted, target_of
+from mooring.core.targets import target_of
+from mooring.discovery.scan.plan import Here, Plan, permitted
 from mooring.model.net import Address, Interface, InterfaceKind, InterfaceState, Route
 
 net = ipaddress.ip_network
