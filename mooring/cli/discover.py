@@ -5,22 +5,23 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter, validators
-from rich.console import Console
-from rich.table import Table
 
 from mooring.cli.options import Format, LogLevel
 from mooring.core import log as logging
 from mooring.core.identity import machine_identity
 from mooring.discovery import local
 from mooring.discovery.scan.options import RATE, TARGET_RATE, ScanOptions
-from mooring.model import wire
 from mooring.model.container import Engine, EngineState
 from mooring.model.machine import Machine
 from mooring.model.net import InterfaceState
 from mooring.model.scan import Depth
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 Scan = Annotated[
     list[str] | None,
@@ -77,9 +78,13 @@ def discover(
         return
     machine, engines = asyncio.run(_look())
     if format == "json":
+        from mooring.model import wire
+
         seen = {"machine": machine, "engines": engines}
         print(json.dumps({k: wire.to_builtins(v) for k, v in seen.items()}, indent=2))
     else:
+        from rich.console import Console
+
         _print(Console(), machine, engines)
 
 
@@ -133,6 +138,8 @@ def _print_engine(console: Console, engine: Engine) -> None:
 
 
 def _table(*columns: str) -> Table:
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False, header_style="bold dim")
     for column in columns:
         table.add_column(column, overflow="fold")

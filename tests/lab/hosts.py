@@ -70,6 +70,8 @@ class Spec:
 
 @dataclass(slots=True)
 class Site:
+    core: Namespace
+    """Holds the bridges; the scanner's end there is sc0, a host's p0, p1, …."""
     scanner: Namespace
     router: Namespace
     hosts: dict[str, Namespace]
@@ -133,7 +135,7 @@ def site(
         )
         made = _make(stack, core, nets, hosts, six)
         truth = {spec.ip: frozenset(spec.open) for spec in hosts}
-        lab = Site(scanner, router, made, truth)
+        lab = Site(core, scanner, router, made, truth)
         stack.callback(_close, lab.listeners)
         _listen(lab, hosts)
         yield lab

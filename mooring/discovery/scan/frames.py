@@ -115,8 +115,9 @@ class Syn:
 def tcp_answer(packet: memoryview, start: int, version: int, secret: int) -> Answer | None:
     """What a packet says, whose IP header begins at ``start``; None if it answers no SYN of ours.
 
-    A SYN with an ACK must give the sequence number back, or it is another's. A reset of some
-    stacks does not: it still says that the port is closed.
+    An ACK must give the sequence number back, or it is another's. It comes without a SYN where the
+    host's first answer was lost and it still waits for ours (RFC 5961, 4): open as well. A reset of
+    some stacks gives no number back: it still says that the port is closed.
     """
     try:
         if version == 4:
@@ -130,11 +131,11 @@ def tcp_answer(packet: memoryview, start: int, version: int, secret: int) -> Ans
         return None
     number = number - 1 & 0xFFFFFFFF
     ours = number >> 24 == secret and bool(number & 0x0F)
-    if flags & (_SYN | _ACK) == _SYN | _ACK and ours:
-        return Answer(source, port, True, number & 0x0F, number >> 4 & 0xFFFFF)
     if flags & _RST:
         attempt, tick = (number & 0x0F, number >> 4 & 0xFFFFF) if ours else (0, 0)
         return Answer(source, port, False, attempt, tick)
+    if flags & _ACK and ours:
+        return Answer(source, port, True, number & 0x0F, number >> 4 & 0xFFFFF)
     return None
 
 

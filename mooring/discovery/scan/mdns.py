@@ -176,7 +176,10 @@ class Mdns:
                 quiet = now - max(self._heard, began) >= QUIET and now - began >= LEAST
                 if quiet or now - ended >= MOST_AFTER:
                     return
-            await asyncio.sleep(_TURN)
+                await asyncio.sleep(_TURN / 2)
+                continue
+            with suppress(TimeoutError):
+                await asyncio.wait_for(over.wait(), _TURN)
 
     def _open(self, link: Link) -> None:
         family = socket.AF_INET if link.ip.version == 4 else socket.AF_INET6

@@ -29,6 +29,10 @@ _GROUP = 50
 """Answers that are looked at together for that."""
 
 
+_SPEAKS = 0.8
+"""The share of ports from which on a host counts as one that answers on all."""
+
+
 class Ports:
     """The ports that all hosts of a scan are asked for, in their order; shared by them."""
 
@@ -77,6 +81,7 @@ class Target:
         self._path = path
         self._round_trip = RoundTrip()
         self._loss = Loss()
+        self._missing = 0
         self._group_answers = 0
         self._group_late = 0
 
@@ -130,10 +135,24 @@ class Target:
             self._loss.observe(attempt)
             self._path.loss.observe(attempt)
             self._pace(attempt)
+            if attempt > 1:
+                self._miss(-1)
 
     def expire(self, now: float) -> None:
         """Look again at what was asked long enough ago."""
-        self.turns.expire(now, self.wait, self.tries)
+        at_first, given_up = self.turns.expire(now, self.wait, self.tries)
+        speaks = self.answers >= _SPEAKS * self.turns.begun
+        self._miss((at_first if speaks else 0) - given_up)
+        if self.turns.done:
+            self._miss(-self._missing)
+
+    def _miss(self, more: int) -> None:
+        """So many more ports, or fewer, are silent of which it is not known whether they are lost
+        or dropped. A host that drops nearly all tells nothing of losses."""
+        more = max(more, -self._missing)
+        self._missing += more
+        self._loss.missing += more
+        self._path.loss.missing += more
 
     def next_expiry(self) -> float:
         return self.turns.next_expiry(self.wait)

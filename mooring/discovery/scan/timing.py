@@ -46,13 +46,16 @@ class RoundTrip:
 
 
 class Loss:
-    """How much is lost, told by answers that came to a later try only."""
+    """How much is lost: of what was answered, that which was answered to a later try only."""
 
-    __slots__ = ("answers", "late")
+    __slots__ = ("answers", "late", "missing")
 
     def __init__(self) -> None:
         self.answers = 0
         self.late = 0
+        self.missing = 0
+        """Silent so far, of hosts that answer otherwise: lost for all that is known. Were they not
+        counted, the first look at what is silent would see no losses at all."""
 
     def observe(self, attempt: int) -> None:
         """An answer, and the try that it answers: the first is 1."""
@@ -62,7 +65,7 @@ class Loss:
     @property
     def share(self) -> float:
         """Of questions, or of their answers: 0 to 1, and never quite 0."""
-        return (self.late + 1) / (self.answers + _UNKNOWN)
+        return (self.late + self.missing + 1) / (self.answers + self.missing + _UNKNOWN)
 
     def tries(self) -> int:
         """How often a silent port is asked until it may be taken for silent."""

@@ -81,16 +81,21 @@ class Turns:
         self.settled += 1
         return True
 
-    def expire(self, now: float, wait: float, tries: int) -> None:
+    def expire(self, now: float, wait: float, tries: int) -> tuple[int, int]:
         """Ask those again that were silent for ``wait`` seconds, longer with each try; give those
-        up that were asked ``tries`` times."""
+        up that were asked ``tries`` times. How many were silent to their first try, and how many
+        are given up."""
+        at_first = given_up = 0
         for attempt, waiting in enumerate(self._waiting):
             while waiting and waiting[0][0] + wait * attempt <= now:
                 silent = [place for place in waiting.popleft()[1] if not self._answers[place]]
+                at_first += len(silent) if attempt == 1 else 0
                 if attempt >= tries:
-                    self.settled += len(silent)
+                    given_up += len(silent)
                 elif silent:
                     self._again.append((attempt + 1, silent))
+        self.settled += given_up
+        return at_first, given_up
 
     def next_expiry(self, wait: float) -> float:
         """When ``expire`` has something to do at the earliest."""

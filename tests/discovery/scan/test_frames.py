@@ -61,7 +61,14 @@ def test_an_answer_says_which_try_it_answers_and_when_that_was(
 
 def test_a_connection_that_we_did_not_ask_for_is_no_answer() -> None:
     assert frames.tcp_answer(reply(0x12, 99), 0, 4, SECRET) is None
-    assert frames.tcp_answer(reply(0x10, SECRET << 24 | 2), 0, 4, SECRET) is None
+    assert frames.tcp_answer(reply(0x10, 99), 0, 4, SECRET) is None
+    assert frames.tcp_answer(reply(0x02, SECRET << 24 | 2), 0, 4, SECRET) is None
+
+
+def test_a_host_whose_first_answer_was_lost_and_that_repeats_only_its_ack_is_open() -> None:
+    answer = frames.tcp_answer(reply(0x10, SECRET << 24 | 2), 0, 4, SECRET)
+    assert answer is not None
+    assert (answer.open, answer.attempt) == (True, 1)
 
 
 def test_a_reset_that_gives_no_number_back_still_says_that_a_port_is_closed() -> None:
