@@ -11,6 +11,7 @@ from tests.e2e import buses, links
 from tests.e2e.buses import Reporter
 from tests.e2e.conftest import Window
 from tests.e2e.links import Forwarder
+from tests.e2e.people import post
 from tests.e2e.site import ROOT, Mooring
 from tests.parts import need
 
@@ -112,6 +113,47 @@ def test_the_pages_of_can_have_no_violation(wired: tuple[Window, Reporter], axe:
         page.get_by_role("link", name="can0", exact=True).first.click()
         expect(page.get_by_role("table", name="Endpoints")).to_be_visible()
         found[f"a bus, {scheme}"] = violations(window, axe)
+    assert {where: faults for where, faults in found.items() if faults} == {}
+
+
+def test_the_pages_of_accounts_and_their_dialogs_have_no_violation(quiet: Window, axe: str) -> None:
+    page = quiet.page
+    post(quiet, "networks", {"name": "office"})
+    bob = post(quiet, "users", {"name": "bob", "role": "member"})["id"]
+    post(quiet, "keys", {"name": "backup"})
+    (home,) = (n for n in quiet.api("/networks")["items"] if n["name"] == "home")
+    post(quiet, "agents", {"name": "nas", "network_id": home["id"]})
+    dialogs = {
+        "/networks": ["Add a network", "Delete… office"],
+        "/users": ["Invite a user"],
+        f"/users/{bob}": ["Edit…", "New link…"],
+        "/keys": ["Make a key", "Rotate… backup", "Revoke… backup"],
+        "/agents": ["Add agent", "Edit… nas"],
+        "/audit": [],
+        "/account": [],
+    }
+    found: dict[str, list[str]] = {}
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+        for path, buttons in dialogs.items():
+            page.goto(path)
+            expect(page.get_by_role("heading", level=1)).to_be_attached()
+            page.wait_for_timeout(500)
+            found[f"{path}, {scheme}"] = violations(quiet, axe)
+            for name in buttons:
+                page.get_by_role("button", name=name, exact=True).click()
+                expect(page.get_by_role("dialog")).to_be_visible()
+                found[f"{path}: {name}, {scheme}"] = violations(quiet, axe)
+                page.keyboard.press("Escape")
+    page.goto("/agents")
+    page.get_by_role("button", name="Add agent").click()
+    page.get_by_label("Name", exact=True).fill("gateway")
+    page.get_by_role("button", name="Make key").click()
+    expect(page.get_by_text("Waiting for the agent")).to_be_visible()
+    found["the command of an agent"] = violations(quiet, axe)
+    page.goto("/invitation?token=x&name=eve")
+    expect(page.get_by_role("heading", name="Choose a password")).to_be_visible()
+    found["an invitation"] = violations(quiet, axe)
     assert {where: faults for where, faults in found.items() if faults} == {}
 
 

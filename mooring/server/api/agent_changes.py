@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 from fastapi import APIRouter, Response
 
-from mooring.model.event import Entity, Operation
+from mooring.model.event import Changed, Entity, Operation
 from mooring.server import keyring
 from mooring.server.api.account_shapes import AgentChange, AgentDraft, NewAgent
 from mooring.server.api.agents import agent_shapes
@@ -58,6 +58,8 @@ async def change_agent(agent_id: str, asked: AgentChange, state: TheState, who: 
             said.append(f"named {given}" if given else "goes by its own name")
         if asked.network_id is not None and asked.network_id != row["network_id"]:
             said.append(await _move(change, row, asked.network_id))
+            # Whoever looks at the network that it was in sees it go.
+            change.add(Changed(Entity.AGENT, Operation.CHANGED, agent_id, row["network_id"]))
             row = {**row, "network_id": asked.network_id, "host_id": None}
         if said:
             change.tell(_told(row, Operation.CHANGED), detail=", ".join(said))
