@@ -9,7 +9,7 @@ PHASES = ("hosts", "ports", "services")
 _SHARES: dict[Depth, dict[str, float]] = {
     # How the time of a scan is usually spent.
     Depth.NONE: {"hosts": 1.0},
-    Depth.LIGHT: {"hosts": 0.25, "ports": 0.35, "services": 0.4},
+    Depth.LIGHT: {"hosts": 0.15, "ports": 0.25, "services": 0.6},
     Depth.FULL: {"hosts": 0.03, "ports": 0.87, "services": 0.1},
 }
 

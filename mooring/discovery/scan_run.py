@@ -312,7 +312,8 @@ class ScanRun:
 
     def _tell_plan(self, planned: plans.Plan, tools: Tools) -> None:
         depth = self.order.depth
-        networks = list(dict.fromkeys(str(block.subnet) for block in planned.blocks))
+        attached = dict.fromkeys(block.subnet for block in planned.blocks)
+        networks = [str(network) for network in self.order.targets or attached]
         shown = ", ".join(networks[:10]) + (" and more" if len(networks) > 10 else "")
         self._tell(
             "scan_started",
