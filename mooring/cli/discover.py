@@ -64,9 +64,11 @@ def discover(
     logging.set_up(log_level)
     if scan:
         from mooring.cli.scan import scan as scan_networks
+        from mooring.cli.scan import usual_ports
 
         depth = Depth.FULL if full else Depth.NONE if hosts_only else Depth.LIGHT
-        options = ScanOptions(rate=rate, target_rate=target_rate)
+        usual = usual_ports() if depth is Depth.LIGHT else ()
+        options = ScanOptions(rate=rate, target_rate=target_rate, usual=usual)
         scan_networks(
             scan,
             depth=depth,

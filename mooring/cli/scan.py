@@ -83,11 +83,10 @@ def scan(
     as_json: bool,
 ) -> None:
     """Scan and print. Ctrl-C ends it, and what was found by then is printed."""
-    named = [] if list(targets) == [ATTACHED] else [target_of(text) for text in targets]
-    if ATTACHED in targets and named:
-        raise UsageError(
-            "reading the targets", f"{ATTACHED!r} means all there are", "name it alone"
-        )
+    if ATTACHED in targets and len(targets) > 1:
+        why = f"{ATTACHED!r} means all networks that this machine is in"
+        raise UsageError("reading the targets", why, "name it alone")
+    named = [target_of(text) for text in targets if text != ATTACHED]
     seen = local.see()
     here = Here(seen.interfaces, seen.routes)
     plan = permitted(named, here, [target_of(text) for text in allow], interface)
@@ -100,6 +99,13 @@ def scan(
         _print(plan, collected)
     if not collected.whole:
         sys.exit(_INTERRUPTED)
+
+
+def usual_ports() -> tuple[int, ...]:
+    """Those that the catalogue's services are usually found on."""
+    from mooring.discovery import catalogue
+
+    return catalogue.load(catalogue.users_folders()).catalogue.light_ports
 
 
 async def _collect(plan: Plan, depth: Depth, options: ScanOptions, collected: Collected) -> None:
