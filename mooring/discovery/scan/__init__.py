@@ -11,7 +11,8 @@ The face of it, for whoever drives a scan (``cli/scan``, ``discovery/scan_run``)
 
 - ``plan`` (pure): ``permitted(targets, here, allowed, interface=None)`` gives a ``Plan``. No
   targets: the attached networks that make sense; ``Plan.left_out`` says which were not taken and
-  why. ``Plan.blocks`` are what reports are made of: ``Block(cidr, subnet, asked, link)``, ``Block.whole``; ``Plan.block_of(ip)``.
+  why. ``Plan.blocks`` are what reports are made of: ``Block(cidr, subnet, asked, link)``,
+  ``Block.whole``; ``Plan.block_of(ip)``.
 - ``events`` (pure): what a scan tells, in this order: ``PhaseBegan("hosts", total)``, then
   ``HostFound(host)`` and ``Advanced(done, remaining_s)`` as they come; unless the depth is none
   ``PhaseBegan("ports", total)``, then ``PortsFound(ip, ports)`` with what is new,
