@@ -123,6 +123,13 @@ def _minecraft() -> bytes:
     return bytes((len(handshake),)) + handshake + b"\x01\x00"
 
 
+def _opcua() -> bytes:
+    """The Hello of OPC UA's TCP transport (OPC 10000-6, 7.1.2.3)."""
+    url = b"opc.tcp://mooring"
+    body = struct.pack("<5II", 0, 65536, 65536, 0, 0, len(url)) + url
+    return b"HELF" + struct.pack("<I", len(body) + 8) + body
+
+
 _RPC_REPLY = rb"\x80\x00..MOOR\x00\x00\x00\x01\x00\x00\x00\x00"
 _SIP = (
     b"OPTIONS sip:mooring SIP/2.0\r\nVia: SIP/2.0/TCP mooring;branch=z9hG4bKmooring\r\n"
@@ -184,6 +191,15 @@ QUESTIONS: tuple[Question, ...] = (
         10051,
         anywhere=False,
     ),
+    # Read Device Identification (Modbus Application Protocol 1.1b3, 6.21), of unit 1.
+    _question(
+        "modbus",
+        b"MO\x00\x00\x00\x05\x01\x2b\x0e\x01\x00",
+        rb"MO\x00\x00\x00.\x01[\x2b\xab]",
+        502,
+        anywhere=False,
+    ),
+    _question("opcua", _opcua(), rb"(ACK|ERR)F.{4}", 4840, anywhere=False),
     _question("esphome", b"\x00\x00\x01", rb"\x00.{1,2}\x02|\x01\x00", 6053, anywhere=False),
 )
 
