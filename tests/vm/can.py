@@ -18,7 +18,7 @@ BUS0 = ("vxcan.dev=vcan", "vxcan.id=0", "vxcan.peer=can")
 BUS1 = ("vxcan.dev=vcan", "vxcan.id=1", "vxcan.peer=can")
 DIES = "/usr/local/lib/lab/dies.py"
 FRAMES = "/usr/local/lib/lab/frames.py"
-SETTLED = 60.0
+SETTLED = 240.0
 """Seconds in which what was begun has come to its end, on a machine that is slow and busy."""
 
 
