@@ -28,8 +28,6 @@ class Sample:
     ports: tuple[Seen, ...]
     program: str = ""
     rests_on: str = ""
-    also: tuple[str, ...] = ()
-    """Other services that are rightly named beside it."""
     name: str = ""
     """The file's name without .json."""
 
@@ -37,7 +35,6 @@ class Sample:
         said: dict[str, Any] = {"service": self.service, "source": self.source}
         said |= {"program": self.program} if self.program else {}
         said |= {"rests_on": self.rests_on} if self.rests_on else {}
-        said |= {"also": list(self.also)} if self.also else {}
         said["ports"] = [_port(seen) for seen in self.ports]
         return json.dumps(said, indent=1, ensure_ascii=False) + "\n"
 
@@ -63,7 +60,6 @@ def read(path: Path) -> Sample:
         ports=ports,
         program=said.get("program", ""),
         rests_on=said.get("rests_on", ""),
-        also=tuple(said.get("also", ())),
         name=path.stem,
     )
 
