@@ -44,7 +44,7 @@ log = structlog.get_logger(__name__)
 REPORT_EVERY = 2.0
 """Seconds between two reports of one block while more is found in it."""
 LOOK_FOR_NEWS = 0.25
-AT_ONCE = 64
+AT_ONCE = 128
 """Ports that are asked what they are at the same time."""
 AT_ONCE_OF_ONE = 6
 """Of them those of one host."""
