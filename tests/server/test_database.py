@@ -20,12 +20,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mooring.core.errors import MooringError, UsageError
 from mooring.core.ids import new_id
 from mooring.model.report import Report
-from mooring.server.db import migrate, networks, tables
+from mooring.server.db import agents, keys, migrate, networks, tables, users
 from mooring.server.db.engine import Database, database_url
 from mooring.server.db.migrate import HEAD, shown, upgrade
 from mooring.server.ingest import ingest
 from mooring.server.settings import Settings, database_address
 from tests.server.buses import bus, endpoint, mended, wiring
+from tests.server.scanned import port, scan
+from tests.server.scanned import seen as seen_host
 
 # --- its address
 
@@ -220,6 +222,112 @@ async def test_what_a_database_of_the_second_form_holds_is_kept(database_url: st
         await connection.execute(text("DELETE FROM network"))
         for table in new:
             assert (await connection.execute(select(table))).first() is None
+    await database.close()
+
+
+async def test_who_was_in_before_accounts_were_extended_stays_in(database_url: str) -> None:
+    database = Database(database_url)
+    seen = {"first_seen": 1.0, "last_seen": 2.0}
+    lists = dict.fromkeys(("capabilities", "engines", "duties"), "[]")
+    before: dict[str, dict[str, Any]] = {
+        "network": {"id": "n", "name": "home", "created_at": 1.0},
+        "agent": {
+            "id": "a",
+            "network_id": "n",
+            "outbox": "o",
+            "name": "gw",
+            "version": "1",
+            "online": True,
+            **lists,
+            **seen,
+        },
+        '"user"': {
+            "id": "u",
+            "name": "Bob",
+            "login": "bob",
+            "role": "owner",
+            "password_hash": "h",
+            "created_at": 1.0,
+        },
+        "session": {"hash": "s" * 64, "user_id": "u", "created_at": 1.0, "expires_at": 9.0},
+        "key": {
+            "id": "k",
+            "name": "agents",
+            "prefix": "p",
+            "hash": "k" * 64,
+            "kind": "agent",
+            "role": "viewer",
+            "network_id": "n",
+            "created_at": 1.0,
+        },
+    }
+    async with database.write() as connection:
+        await connection.run_sync(migrate._run, None, "", "0004")
+        await fill(connection, before)
+    await upgrade(database)
+    async with database.write() as connection:
+        row = await users.of_session(connection, "s" * 64, 5.0)
+        assert row is not None
+        assert (row["name"], row["role"], row["session_used_at"]) == ("Bob", "owner", 1.0)
+        assert await users.active_owners(connection) == 1
+        key = await keys.by_hash(connection, "k" * 64)
+        assert key is not None
+        assert (key["network_name"], key["user_id"], key["old_hash"]) == ("home", None, None)
+        agent = await agents.by_id(connection, "a")
+        assert agent is not None
+        assert (agent["awaited"], agent["given_name"]) == (False, None)
+        await keys.tie(connection, "a", "k")
+        assert [one["id"] for one in await keys.of_agent(connection, "a", 5.0)] == ["k"]
+        await connection.execute(text("DELETE FROM network"))
+        assert (await connection.execute(select(tables.agent_key))).first() is None
+    await database.close()
+
+
+async def test_what_a_database_of_the_third_form_holds_is_kept(database_url: str) -> None:
+    database = Database(database_url)
+    seen = {"first_seen": 1.0, "last_seen": 2.0}
+    texts = dict.fromkeys(("hostname", "os", "kernel", "architecture", "source"), "")
+    before: dict[str, dict[str, Any]] = {
+        "network": {"id": "n", "name": "home", "created_at": 1.0},
+        "host": {"id": "h", "network_id": "n", "name": "alpha", **texts, **seen},
+        "agent": {
+            "id": "a",
+            "network_id": "n",
+            "host_id": "h",
+            "outbox": "o",
+            "name": "alpha",
+            "version": "1",
+            "capabilities": "[]",
+            "engines": "[]",
+            "duties": '["discovery"]',
+            "online": True,
+            **seen,
+        },
+        "run": {
+            "id": "r",
+            "network_id": "n",
+            "agent_id": "a",
+            "trigger": "start",
+            "state": "complete",
+            "done": 0,
+            "requested_at": 1.0,
+            "summary": "{}",
+        },
+    }
+    async with database.write() as connection:
+        await connection.run_sync(migrate._run, None, "", "0003")
+        await fill(connection, before)
+    await upgrade(database)
+    async with database.write() as connection:
+        (kept,) = (await connection.execute(select(tables.run))).mappings()
+        assert (kept["id"], kept["kind"], kept["order"], kept["phases"]) == ("r", "look", None, [])
+        body = scan("10.0.0.0/24", seen_host("10.0.0.9", None, port(22, "ssh")))
+        (sender,) = (await connection.execute(select(tables.agent))).mappings()
+        report = Report("scan:10.0.0.0/24", "o", 1, 3.0, body)
+        assert (await ingest(connection, dict(sender), report, 1, 3.0)).stored
+        assert len((await connection.execute(select(tables.port))).all()) == 1
+        await connection.execute(text("DELETE FROM network"))
+        assert (await connection.execute(select(tables.port))).first() is None
     await database.close()
 
 

@@ -22,6 +22,7 @@ from mooring.server.auth import Passwords
 from mooring.server.db.engine import Database
 from mooring.server.settings import Settings
 from mooring.server.state import State
+from tests.server.accounts import user
 from tests.server.buses import bus, endpoint, mended, wiring
 from tests.server.remotes import forward, remote, reported
 from tests.server.scanned import port, scan, seen
@@ -61,6 +62,7 @@ def fuzzed(
         await agent.report(links)
         await agent.report(wiring(bus("vcan0", endpoint("1a")), recoveries=(mended(),)))
         await agent.report(scan("10.0.0.0/24", seen("10.0.0.40", None, port(80, "nginx"))))
+        await user(world, "bob", "member")
         (row,) = await world.items("agents")
         await world.ask("POST", "runs", json={"agent_id": row["id"]})
         nightly = {"agent_id": row["id"], "name": "nightly", "cron": "0 3 * * *", "kind": "look"}
@@ -83,6 +85,8 @@ async def real_ids(world: World) -> dict[str, list[str]]:
         "run",
         "schedule",
         "key",
+        "user",
+        "session",
         "network",
         "forward",
     )

@@ -15,6 +15,7 @@ from sqlalchemy import insert
 from mooring.core.ids import new_id
 from mooring.model.report import Engines
 from mooring.server.db import tables
+from tests.server.accounts import user
 from tests.server.world import NOON, World, any_database, container, engine, interface, machine
 
 NAMES = ["alpha", "Bravo", "charlie", "Delta", "echo", "Foxtrot", "golf"]
@@ -113,7 +114,10 @@ SORTS = {
     "agents": ["name", "first_seen", "last_seen"],
     "reports": ["stored_at", "number", "bytes"],
     "timeline": ["at"],
-    "keys": ["name", "created_at", "kind"],
+    "keys": ["name", "created_at", "kind", "last_used_at"],
+    "users": ["name", "role", "created_at", "last_login_at"],
+    "sessions": ["last_used_at", "created_at"],
+    "audit": ["at"],
 }
 
 
@@ -124,6 +128,7 @@ async def test_every_list_can_be_walked_by_everything_it_sorts_by(world: World) 
         world.clock.forward(1)
         await agent.report(machine(name, (interface("eth0", f"10.0.{n}.5/24"),), ()))
         await agent.report(Engines((engine(container(name)),)))
+        await user(world, name, "member")
     for path, sorts in SORTS.items():
         everything = {item["id"] for item in await world.items(path)}
         assert everything
