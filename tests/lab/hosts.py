@@ -60,7 +60,8 @@ class Spec:
     """Every port takes connections."""
     silent: bool = False
     """It answers no echo."""
-    ip6: str = ""
+    loses: float = 0.0
+    """The share of TCP packets that is lost on the way to it, and again on the way from it."""
 
     @property
     def mac(self) -> str:
@@ -207,6 +208,9 @@ def _rules(spec: Spec) -> str:
     if spec.all_open:
         # One listener gets them all.
         return "*nat\n-A PREROUTING -p tcp -j REDIRECT --to-ports 7\nCOMMIT\n"
+    if spec.loses:
+        lost = f"-p tcp -m statistic --mode random --probability {spec.loses} -j DROP"
+        return f"*filter\n-A INPUT {lost}\n-A OUTPUT {lost}\nCOMMIT\n"
     if spec.drops:
         accepted = "".join(f"-A INPUT -p tcp --dport {port} -j ACCEPT\n" for port in spec.open)
         return f"*filter\n{accepted}-A INPUT -p tcp -j DROP\nCOMMIT\n"

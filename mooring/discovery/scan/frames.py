@@ -78,18 +78,22 @@ class Syn:
     """The frames of SYNs to one host: made once, then only numbers and checksum change.
 
     The sequence number, which every answer gives back, says which try it is and when it was sent;
-    eight bits of it are a secret of the scan.
+    eight bits of it are a secret of the scan. Each try comes from a port of its own: where the
+    answer to the first was lost, a host that waits for ours takes a second SYN of the same
+    connection for an error and resets it, and an open port would look closed.
     """
 
-    __slots__ = ("_buffer", "_plain", "_secret", "_sum", "_tcp")
+    __slots__ = ("_buffer", "_port", "_secret", "_sum", "_tcp")
 
     def __init__(
         self, source: IpAddress, target: IpAddress, port: int, secret: int, ethernet: bytes = b""
     ) -> None:
-        """``port`` is the one that answers come to; ``ethernet`` the frame's head, if it is one."""
+        """Answers to the first try come to ``port``, to the second to the next one, and so on;
+        ``ethernet`` is the frame's head, if it is one."""
         self._secret = secret & 0xFF
+        self._port = port
         own, other = source.packed, target.packed
-        tcp = struct.pack("!HHIIBBHHH", port, 0, 0, 0, 6 << 4, _SYN, 64240, 0, 0)
+        tcp = struct.pack("!HHIIBBHHH", 0, 0, 0, 0, 6 << 4, _SYN, 64240, 0, 0)
         tcp += struct.pack("!BBH", 2, 4, 1460)
         if target.version == 4:
             head = struct.pack("!BBHHHBBH", 0x45, 0, 44, 0, 0x4000, 64, 6, 0) + own + other
@@ -103,11 +107,12 @@ class Syn:
     def frame(self, port: int, attempt: int, tick: int) -> bytearray:
         """The frame of a try; the same bytes are used again for the next one."""
         number = self._secret << 24 | tick << 4 | attempt
-        total = self._sum + port + (number >> 16) + (number & 0xFFFF)
+        own = self._port + attempt - 1
+        total = self._sum + own + port + (number >> 16) + (number & 0xFFFF)
         total = (total & 0xFFFF) + (total >> 16)
         total = (total & 0xFFFF) + (total >> 16)
         buffer, at = self._buffer, self._tcp
-        struct.pack_into("!HI", buffer, at + 2, port, number)
+        struct.pack_into("!HHI", buffer, at, own, port, number)
         struct.pack_into("!H", buffer, at + 16, ~total & 0xFFFF)
         return buffer
 
@@ -115,9 +120,8 @@ class Syn:
 def tcp_answer(packet: memoryview, start: int, version: int, secret: int) -> Answer | None:
     """What a packet says, whose IP header begins at ``start``; None if it answers no SYN of ours.
 
-    An ACK must give the sequence number back, or it is another's. It comes without a SYN where the
-    host's first answer was lost and it still waits for ours (RFC 5961, 4): open as well. A reset of
-    some stacks gives no number back: it still says that the port is closed.
+    A SYN with an ACK must give the sequence number back, or it is another's. A reset of some
+    stacks does not: it still says that the port is closed.
     """
     try:
         if version == 4:
@@ -134,33 +138,30 @@ def tcp_answer(packet: memoryview, start: int, version: int, secret: int) -> Ans
     if flags & _RST:
         attempt, tick = (number & 0x0F, number >> 4 & 0xFFFFF) if ours else (0, 0)
         return Answer(source, port, False, attempt, tick)
-    if flags & _ACK and ours:
+    if flags & (_SYN | _ACK) == _SYN | _ACK and ours:
         return Answer(source, port, True, number & 0x0F, number >> 4 & 0xFFFFF)
     return None
 
 
-def tcp_filter(start: int, version: int, port: int) -> list[tuple[int, int, int, int]]:
-    """For the kernel: only TCP to this port, the IP header beginning at ``start``."""
-    if version == 4:
-        return [
-            (0x30, 0, 0, start + 9),
-            (0x15, 0, 6, 6),
-            (0x28, 0, 0, start + 6),
-            (0x45, 4, 0, 0x1FFF),
-            (0xB1, 0, 0, start),
-            (0x48, 0, 0, start + 2),
-            (0x15, 0, 1, port),
-            (0x06, 0, 0, 96),
-            (0x06, 0, 0, 0),
-        ]
-    return [
-        (0x30, 0, 0, start + 6),
-        (0x15, 0, 3, 6),
-        (0x28, 0, 0, start + 42),
-        (0x15, 0, 1, port),
+def tcp_filter(start: int, version: int, ports: range) -> list[tuple[int, int, int, int]]:
+    """For the kernel: only TCP to these ports, the IP header beginning at ``start``."""
+    chosen = [
+        (0x35, 0, 2, ports.start),
+        (0x35, 1, 0, ports.stop),
         (0x06, 0, 0, 96),
         (0x06, 0, 0, 0),
     ]
+    if version == 4:
+        return [
+            (0x30, 0, 0, start + 9),
+            (0x15, 0, 7, 6),
+            (0x28, 0, 0, start + 6),
+            (0x45, 5, 0, 0x1FFF),
+            (0xB1, 0, 0, start),
+            (0x48, 0, 0, start + 2),
+            *chosen,
+        ]
+    return [(0x30, 0, 0, start + 6), (0x15, 0, 4, 6), (0x28, 0, 0, start + 42), *chosen]
 
 
 def program(steps: list[tuple[int, int, int, int]]) -> bytes:

@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import structlog
 
+from mooring.core.errors import why_os
 from mooring.core.tasks import Tasks
 from mooring.discovery.scan import ports
 from mooring.discovery.scan.asking import Asking
@@ -192,6 +193,9 @@ class _Work:
             advanced=self._advanced,
         )
         asking.run()
+        for where, error in self._wires.faults():
+            remedy = "what is not shown as open there may be so: see to the link, and scan again"
+            self._warn(Warned(f"sending on {where}", why_os(error), remedy))
 
     def _targets(self, hosts: Hosts) -> Iterator[tuple[Target, Wire]]:
         rate = self._options.target_rate
@@ -203,7 +207,7 @@ class _Work:
             try:
                 yield target, self._wires.to(host.ip, link, host.mac)
             except OSError as error:
-                self._warn(Warned(f"asking {host.ip} for its ports", str(error)))
+                self._warn(Warned(f"asking {host.ip} for its ports", why_os(error)))
 
     def _open(self, target: Target) -> None:
         new = target.open[target.told :]

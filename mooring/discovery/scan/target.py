@@ -29,7 +29,7 @@ _GROUP = 50
 """Answers that are looked at together for that."""
 
 
-_SPEAKS = 0.8
+_SPEAKS = 0.5
 """The share of ports from which on a host counts as one that answers on all."""
 
 

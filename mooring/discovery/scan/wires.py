@@ -19,6 +19,7 @@ from typing import NamedTuple, Protocol
 from mooring.discovery.scan import frames
 from mooring.discovery.scan.plan import Link
 from mooring.discovery.scan.target import Target
+from mooring.discovery.scan.timing import MOST_TRIES
 from mooring.model.net import IpAddress
 
 _SO_ATTACH_FILTER = 26
@@ -28,6 +29,8 @@ _RECEIVE_BUFFER = 8 << 20
 
 MOST_AT_ONCE = 2048
 """Answers that are read in one go, before it is time to send again."""
+
+_TRIES_FOR_PORTS = 20
 
 _FULL = frozenset({errno.ENOBUFS, errno.EAGAIN, errno.ENOMEM})
 """The kernel has no room at the moment: what could not be sent is sent later."""
@@ -81,16 +84,17 @@ class SynWire:
         self._version = version
         self._secret = secrets.randbelow(256)
         self._frames: dict[IpAddress, frames.Syn] = {}
+        self.fault: OSError | None = None
+        """Why something could not be sent, if it could not."""
         self._buffer = bytearray(128)
         self._view = memoryview(self._buffer)
-        # A port that is bound is nobody else's; nobody listens on it, so the kernel resets.
-        family = socket.AF_INET if version == 4 else socket.AF_INET6
-        self._held = socket.socket(family, socket.SOCK_STREAM)
+        self._held: list[socket.socket] = []
         try:
-            self._held.bind(("", 0))
-            self._port = self._held.getsockname()[1]
+            family = socket.AF_INET if version == 4 else socket.AF_INET6
+            self._held = ports_in_a_row(family, MOST_TRIES)
+            self._port = self._held[0].getsockname()[1]
             start = frames.ETHERNET if self._link else 0
-            rules = frames.tcp_filter(start, version, self._port)
+            rules = frames.tcp_filter(start, version, range(self._port, self._port + MOST_TRIES))
             if self._link:
                 kind = frames.ETH_IPV4 if version == 4 else frames.ETH_IPV6
                 self._socket = packet_socket(self._link, kind, rules)
@@ -108,7 +112,11 @@ class SynWire:
         return self._socket.fileno()
 
     def ask(self, target: Target, ports: Sequence[int], attempt: int) -> int:
-        syn = self._frames.get(target.ip) or self._made(target)
+        try:
+            syn = self._frames.get(target.ip) or self._made(target)
+        except OSError as error:
+            self.fault = error
+            return len(ports)
         tick = frames.ticks(time.monotonic())
         frame, out = syn.frame, self._out
         where = (str(target.ip), 0)
@@ -121,8 +129,8 @@ class SynWire:
             except OSError as error:
                 if error.errno in _FULL:
                     return count
-                # No route, or a firewall of our own: silent, as it is for whoever asks.
-                continue
+                # No route, a link that went down, a firewall of our own: silent, and told of.
+                self.fault = error
         return len(ports)
 
     def hear(self) -> list[Heard]:
@@ -151,7 +159,9 @@ class SynWire:
         self._frames.pop(target.ip, None)
 
     def close(self) -> None:
-        for name in ("_held", "_socket", "_out"):
+        for held in self._held:
+            held.close()
+        for name in ("_socket", "_out"):
             if opened := self.__dict__.get(name):
                 opened.close()
 
@@ -165,6 +175,29 @@ class SynWire:
         made = frames.Syn(source, target.ip, self._port, self._secret, head)
         self._frames[target.ip] = made
         return made
+
+
+def ports_in_a_row(family: int, count: int) -> list[socket.socket]:
+    """TCP ports that follow each other, bound, so that they are nobody else's. Nobody listens on
+    them: the kernel resets what comes.
+
+    Raises:
+        OSError: there are none.
+    """
+    for attempt in range(_TRIES_FOR_PORTS):
+        held: list[socket.socket] = []
+        try:
+            for _ in range(count):
+                held.append(socket.socket(family, socket.SOCK_STREAM))
+                before = held[-2].getsockname()[1] if len(held) > 1 else -1
+                held[-1].bind(("", before + 1))
+            return held
+        except (OSError, OverflowError):
+            for one in held:
+                one.close()
+            if attempt == _TRIES_FOR_PORTS - 1:
+                raise
+    raise AssertionError
 
 
 def packet_socket(link: Link, kind: int, rules: list[tuple[int, int, int, int]]) -> socket.socket:

@@ -221,6 +221,34 @@ def test_a_sweep_by_the_kernel_takes_no_more_of_its_table_than_there_is(
     assert found.hosts.keys() == expected | {ROUTER}
 
 
+def test_no_open_port_is_missed_where_every_fifth_packet_is_lost() -> None:
+    need("netns")
+    need("iptables")
+    odd = tuple(range(3000, 3059, 2))
+    with site([Spec(f"10.77.0.{n}", odd, loses=0.2) for n in range(5, 11)]) as lab:
+        found = scan(lab.scanner, ["10.77.0.0/28"])
+        assert {ip: found.ports[ip] for ip in lab.truth} == lab.truth
+
+
+def test_a_link_that_goes_down_in_a_scan_is_told_of() -> None:
+    need("netns")
+    with site([Spec("10.77.0.5", (22,))]) as lab:
+
+        async def cut() -> Result:
+            result = Result()
+            slow = ScanOptions(target_rate=100)
+            async for event in Scanner(slow).scan(planned(["10.77.0.5"]), Depth.LIGHT):
+                result.take(event)
+                if isinstance(event, PhaseBegan) and event.phase == "ports":
+                    await asyncio.to_thread(lab.scanner.batch, "link set eth0 down")
+            return result
+
+        found = lab.scanner.call(asyncio.run, cut())
+        (warned,) = found.warnings
+        assert warned.what == "sending on eth0"
+        assert warned.why == "network is down"
+
+
 AVAHI = """[server]
 host-name=lamp
 enable-dbus=no
