@@ -1,1 +1,1 @@
-"""The parts of bench/page: a network that is discovered, a browser's memory, and what is measured."""
+"""The parts of bench/page: a network that is found, a browser's memory, what is measured."""

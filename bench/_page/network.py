@@ -26,9 +26,7 @@ class Network:
     def __init__(self, hosts: int, seed: int = 1) -> None:
         self.size = hosts
         self._chance = random.Random(seed)
-        self._blocks: list[dict[int, ScannedHost]] = [
-            {} for _ in range(-(-hosts // IN_A_BLOCK))
-        ]
+        self._blocks: list[dict[int, ScannedHost]] = [{} for _ in range(-(-hosts // IN_A_BLOCK))]
         self._ports = [scanned.ports(name)[0] for name in RUNS]
 
     @property

@@ -39,6 +39,16 @@ def mooring(tmp_path: Path) -> Iterator[Mooring]:
     server.stop()
 
 
+@pytest.fixture
+def mooring_alone(tmp_path: Path) -> Iterator[Mooring]:
+    """The same, to which nobody reports."""
+    need("page")
+    server = Mooring(tmp_path, "server")
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def shared(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mooring]:
     """The server of the tests that leave it as it is."""

@@ -126,6 +126,8 @@ class Scanner:
     name: str = "app-01"
     outbox: str = field(default_factory=lambda: str(uuid.uuid4()))
     number: int = 0
+    allowed: list[str] | None = None
+    """The networks that it may scan, if it says so."""
 
     def poll(self, active: Sequence[str] = (), wait_s: float = 0) -> dict[str, Any]:
         """What there is to do."""
@@ -136,6 +138,7 @@ class Scanner:
             "duties": DUTIES,
             "active_runs": active,
             "wait_s": wait_s,
+            "allowed": self.allowed,
         }
         answer: dict[str, Any] = json.loads(
             sample.post(self.url, "agents/poll", self.key, json.dumps(said).encode())

@@ -57,7 +57,9 @@ class Site:
         return answer.json()
 
     def agent(self, name: str) -> str:
-        return str(next(a["id"] for a in self.get("agents?limit=100")["items"] if a["name"] == name))
+        return str(
+            next(a["id"] for a in self.get("agents?limit=100")["items"] if a["name"] == name)
+        )
 
     def ask_scan(self, agent: str, *targets: str, depth: str = "light") -> str:
         body = {"agent_id": agent, "kind": "scan", "targets": targets, "depth": depth}
@@ -125,7 +127,9 @@ def _scanned(site: Site, agent: Scanner) -> str:
             for port in host.ports
             if port.services
         ]
-        agent.tell(run, state="running", phase="services", done=(at + 1) * 18, total=54, lines=told[:50])
+        agent.tell(
+            run, state="running", phase="services", done=(at + 1) * 18, total=54, lines=told[:50]
+        )
         agent.report(scanned.scan(cidr, hosts), run, final=at == len(FOUND) - 1)
     return run
 

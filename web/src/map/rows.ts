@@ -13,6 +13,8 @@ export interface MapRow {
   kind: string
   /** A host's subnets and buses, a subnet's number of hosts, the host of a bus or of a workload. */
   about: string
+  /** What it is found by beside its label. */
+  also?: string
 }
 
 /** Subnets first, then hosts, then what runs on them, each sorted as people sort: `web-2` before `web-10`. */
@@ -33,7 +35,7 @@ export function rows(map: MapData): MapRow[] {
   })
   const work = (map.workloads ?? []).flatMap((w): MapRow[] => {
     const about = name.get(w.host_id)
-    return about === undefined ? [] : [{ id: w.id, type: w.kind, label: w.label, kind: w.category, about }]
+    return about === undefined ? [] : [{ id: w.id, type: w.kind, label: w.label, kind: w.category, about, also: w.service }]
   })
   const byLabel = (a: MapRow, b: MapRow) => collator.compare(a.label, b.label)
   return [...subnets.sort(byLabel), ...hosts.sort(byLabel), ...work.sort(byLabel)]
@@ -47,7 +49,7 @@ export function typeOf(map: MapData, id: string): RowType | undefined {
   return map.workloads?.find((w) => w.id === id)?.kind
 }
 
-/** The rows whose label holds `text`, those that begin with it first; all of them for no text. */
+/** The rows whose label (or service) holds `text`, those that begin with it first; all of them for no text. */
 export function find(all: MapRow[], text: string): MapRow[] {
   const wanted = text.trim().toLowerCase()
   if (!wanted) return all
@@ -56,7 +58,7 @@ export function find(all: MapRow[], text: string): MapRow[] {
   for (const row of all) {
     const at = row.label.toLowerCase().indexOf(wanted)
     if (at === 0) begins.push(row)
-    else if (at > 0) holds.push(row)
+    else if (at > 0 || row.also?.includes(wanted)) holds.push(row)
   }
   return [...begins, ...holds]
 }
