@@ -148,11 +148,14 @@ def _report(
         agent.poll(wait_s=5)
         agent.tell(run, state="starting")
         began, told, polled, at = time.monotonic(), 0.0, time.monotonic(), 0
+        last = -BEAT
         finding = seconds * DISCOVERY
         while (now := time.monotonic() - began) < seconds:
-            due = rate * BEAT
+            # Where the server is slower than the beat a report holds as much more.
+            passed, last = now - last, now
+            due = rate * passed
             if network.found() < size:
-                due = max(due, size / finding * BEAT)
+                due = max(due, size / finding * passed)
                 n, scan = network.discover(at, round(due))
                 if n == 0:
                     at = (at + 1) % network.blocks

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from mooring.model.scan import Depth
-from tests.e2e import scanned
+from tests.e2e import sample, scanned
 from tests.e2e.conftest import Window
 from tests.e2e.scanned import OFFICE, Scanner, line
 from tests.e2e.site import Mooring, agent_key, set_up
@@ -316,3 +316,18 @@ def test_a_viewer_is_offered_no_scan_and_no_schedule(quiet: Window, scanner: Sca
 def as_viewer(answer: Any) -> Any:
     said = answer.json()
     return {**said, "user": {**said["user"], "role": "viewer"}}
+
+
+def test_containers_are_listed_by_project_with_what_runs_in_them(quiet: Window) -> None:
+    page = quiet.page
+    reports = sample.site(office=0, servers=1, lab=0)
+    sample.send(quiet.url, agent_key(page, quiet.url), reports, bad=False)
+    page.goto("/containers")
+    rows = page.get_by_role("table", name="Containers").locator("tbody tr")
+    expect(rows.first).to_be_visible()
+    names = [row.get_by_role("rowheader").inner_text() for row in rows.all()]
+    assert names == sorted(names)
+    expect(rows.filter(has_text="shop-web-1")).to_contain_text("nginx")
+    expect(rows.filter(has_text="shop-web-1").get_by_role("link", name="app-01")).to_be_visible()
+    rows.filter(has_text="shop-web-1").get_by_role("button", name=re.compile("Why")).click()
+    expect(page.get_by_role("dialog")).to_contain_text("Container image")

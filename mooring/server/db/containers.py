@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, String, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
 from mooring.server.db.tables import container, host
 from mooring.server.merge import Row
+
+# Compose's projects together, and within them by name.
+_PROJECT = func.coalesce(container.c.compose_project, "", type_=String()) + " " + container.c.name
 
 _CONTAINERS = Listing(
     container,
@@ -18,6 +21,7 @@ _CONTAINERS = Listing(
         "image": folded(container.c.image),
         "state": container.c.state,
         "service": folded(container.c.service_title),
+        "project": folded(_PROJECT),
         "last_seen": container.c.last_seen,
     },
     "name",
