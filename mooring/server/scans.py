@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from mooring.model.net import IpNetwork
-from mooring.model.scan import Depth, Scan, ScannedHost
+from mooring.model.scan import BLOCK_PREFIX, Depth, Scan, ScannedHost
 from mooring.server.merge import Row, Values
 
 MANY = 8
@@ -226,13 +226,20 @@ def compared(
 
 
 def nearest(block: IpNetwork, subnets: Iterable[Row]) -> Row | None:
-    """The subnet that a block lies in: the smallest; the scanner's own before a shared one."""
+    """The subnet that a block lies in: the smallest that a machine has told of, its own before a
+    shared one; else the smallest that was only assumed."""
     inside = []
     for row in subnets:
         network = ip_network(row["cidr"])
         if network.version == block.version and block.subnet_of(network):  # type: ignore[arg-type]
-            inside.append((network.prefixlen, row["scope"], row))
-    return max(inside, key=lambda found: found[:2])[2] if inside else None
+            inside.append((row["source"] != "scan", network.prefixlen, row["scope"], row))
+    return max(inside, key=lambda found: found[:3])[3] if inside else None
+
+
+def assumed(told: IpNetwork) -> IpNetwork:
+    """The subnet that is assumed where nobody has told of one: a single address lies in more."""
+    widest = BLOCK_PREFIX if told.version == 4 else 64
+    return told.supernet(new_prefix=widest) if told.prefixlen > widest else told
 
 
 # --- news

@@ -357,3 +357,24 @@ async def test_the_ports_of_a_block_are_told_by_name(world: World) -> None:
         await agent.report(scan(LAN, seen("10.0.0.40", A, port(22, "ssh"))))
     kinds = {event.entity for event in heard.of(Changed)}  # type: ignore[union-attr]
     assert {Entity.HOST, Entity.PORT} <= kinds
+
+
+async def test_a_single_address_behind_a_router_lies_in_a_network_and_in_a_better_one_later(
+    world: World,
+) -> None:
+    agent = await scanner(world)
+    await agent.report(scan("10.20.0.7/32", seen("10.20.0.7")))
+
+    async def counts() -> dict[str, int]:
+        return {s["cidr"]: s["host_count"] for s in await world.items("subnets")}
+
+    assert (await counts())["10.20.0.0/24"] == 1
+    other = await world.agent()
+    await other.poll(name="far")
+    card = interface("eth0", "10.20.1.1/22", mac="02:00:00:00:00:77")
+    await other.report(machine("far", (loopback(), card), (subnet("10.20.0.0/22"),)))
+    await agent.report(scan("10.20.0.0/24", seen("10.20.0.7")))
+    found = await counts()
+    assert (found["10.20.0.0/22"], found["10.20.0.0/24"]) == (2, 0)
+    (host,) = await world.items("hosts", q="10.20.0.7")
+    assert host["addresses"] == ["10.20.0.7"]

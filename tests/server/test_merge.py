@@ -216,7 +216,7 @@ def test_the_map_leaves_out_what_joins_nothing() -> None:
         {"id": "ll2", "cidr": "fe80::/64", "name": None, "kind": "link_local", "host_id": "i"},
         {"id": "d", "cidr": "172.17.0.0/16", "name": "b", "kind": "docker_bridge", "host_id": "h"},
     ]
-    hosts = [{"id": name, "name": name, "agent": True} for name in "hij"]
+    hosts = [{"id": name, "name": name, "agent": True, "kind": ""} for name in "hij"]
     places = [("h", "lan"), ("h", "lo"), ("h", "ll"), ("h", "d"), ("h", "lan"), ("i", "ll2"),
               ("i", "gone")]  # fmt: skip
     drawn = l3(subnets, hosts, places, 5)

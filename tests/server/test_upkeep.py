@@ -10,6 +10,7 @@ from mooring.model.report import Engines, RunMark, SetAside
 from mooring.server.app import create_app
 from mooring.server.db import tables
 from mooring.server.upkeep import DAY, forget_old, note_silent_agents
+from tests.server.scanned import port, scan, seen
 from tests.server.world import (
     Heard,
     Reporter,
@@ -169,3 +170,19 @@ async def test_a_running_server_does_its_upkeep(world: World, logs: list[Any]) -
         else:
             raise AssertionError("nobody noticed that the agent is silent")
     assert not [entry for entry in logs if entry["event"] == "turn_failed"]
+
+
+async def test_a_host_that_scans_do_not_see_any_more_is_forgotten_unless_it_has_a_name(
+    world: World,
+) -> None:
+    agent = await world.agent()
+    await agent.report(machine())
+    mac = "aa:00:00:00:00:0"
+    found = [seen(f"10.0.0.{n}", f"{mac}{n}", port(22)) for n in (1, 2, 3)]
+    await agent.report(scan("10.0.0.0/24", *found))
+    named = (await world.items("hosts", q=f"{mac}1"))[0]["id"]
+    await world.ask("PATCH", f"hosts/{named}", json={"name": "spare"})
+    await agent.report(scan("10.0.0.0/24", found[2]))
+    world.clock.forward(world.state.settings.keep_days * DAY + 1)
+    await forget_old(world.state)
+    assert {h["name"] for h in await world.items("hosts")} == {"alpha", "spare", "10.0.0.3"}

@@ -76,10 +76,11 @@ async def _store_host(visit: Visit, m: Machine) -> bool:
     if not visit.host and scanned:
         visit.host = scanned[0]["id"]
     stored = await visit.stored_host()
-    given = stored["given_name"] if stored else None
+    given = next((h["given_name"] for h in (stored, *scanned) if h and h["given_name"]), None)
     visit.host_name = merge.shown_name(given, m.hostname, m.interfaces)
     values: Values = {
         "identity": m.identity,
+        "given_name": given,
         "hostname": m.hostname,
         "name": visit.host_name,
         "os": m.os.name,
@@ -112,17 +113,22 @@ async def _scanned(visit: Visit, m: Machine) -> list[Row]:
     with_mac = select(interface.c.host_id).where(
         interface.c.mac.in_(macs), interface.c.gone_at.is_(None)
     )
-    at = (
+    shared = (
         select(address.c.host_id)
         .join(subnet, subnet.c.id == address.c.subnet_id)
-        .where(address.c.ip.in_(ips), address.c.gone_at.is_(None), subnet.c.scope == "")
+        .where(subnet.c.scope == "")
     )
-    theirs = host.c.id.in_(with_mac) | (host.c.mac.is_(None) & host.c.id.in_(at))
+    at = shared.where(address.c.ip.in_(ips), address.c.gone_at.is_(None))
+    # Containers of two engines have the same hardware addresses, in subnets of their hosts.
+    anywhere = shared.where(address.c.host_id == host.c.id).exists()
+    theirs = (host.c.id.in_(with_mac) & anywhere) | (host.c.mac.is_(None) & host.c.id.in_(at))
     query = select(host).where(host.c.network_id == visit.network, host.c.source == "scan", theirs)
-    found = (
-        await visit.connection.execute(query.order_by(host.c.first_seen, host.c.id))
-    ).mappings()
-    return [dict(row) for row in found]
+    found = [dict(row) for row in (await visit.connection.execute(query)).mappings()]
+    own = merge.own_mac(m.interfaces)
+    # Of several the one that a person named, or that others see it by, stays.
+    return sorted(
+        found, key=lambda h: (h["given_name"] is None, h["mac"] != own, h["first_seen"], h["id"])
+    )
 
 
 async def _take_in(visit: Visit, other: Row) -> None:

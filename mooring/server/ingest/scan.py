@@ -93,15 +93,16 @@ class _Block:
         """Find the block's subnet, or make it."""
         scopes = subnet.c.scope.in_((visit.host, "")) & (subnet.c.network_id == visit.network)
         present = scopes & subnet.c.gone_at.is_(None)
-        exact = present & (subnet.c.cidr == str(scan.subnet))
+        told = subnet.c.source != "scan"
+        exact = present & told & (subnet.c.cidr == str(scan.subnet))
         stored = await snapshot.rows(visit.connection, subnet, exact)
         if not stored:
             stored = await snapshot.rows(visit.connection, subnet, present)
         place = scans.nearest(scan.block, stored)
         if place is None:
-            found = Subnet(scan.subnet, SubnetKind.LAN)
+            found = Subnet(scans.assumed(scan.subnet), SubnetKind.LAN)
             ids = await store_subnets(visit, (found,), "scan", whole=False)
-            made = subnet.c.id == ids["", str(scan.subnet)]
+            made = subnet.c.id == ids["", str(found.cidr)]
             (place,) = await snapshot.rows(visit.connection, subnet, made)
         else:
             await subnets.seen(visit.connection, [place["id"]], visit.now)
