@@ -237,9 +237,10 @@ async def test_the_loop_is_not_held_while_a_thousand_interfaces_are_stored(
     async def watch() -> None:
         nonlocal longest
         while True:
-            began = time.perf_counter()
+            # Of this thread: what else the machine does is no holding.
+            began = time.thread_time()
             await asyncio.sleep(0)
-            longest = max(longest, time.perf_counter() - began)
+            longest = max(longest, time.thread_time() - began)
 
     # As `mooring server` does: what pytest has loaded is not to be searched for garbage.
     gc.collect()
