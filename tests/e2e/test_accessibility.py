@@ -143,6 +143,7 @@ def test_the_pages_of_accounts_and_their_dialogs_have_no_violation(quiet: Window
             for name in buttons:
                 page.get_by_role("button", name=name, exact=True).click()
                 expect(page.get_by_role("dialog")).to_be_visible()
+                page.wait_for_timeout(300)
                 found[f"{path}: {name}, {scheme}"] = violations(quiet, axe)
                 page.keyboard.press("Escape")
     page.goto("/agents")

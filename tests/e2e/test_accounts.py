@@ -245,6 +245,7 @@ def test_a_network_is_added_renamed_and_deleted_with_what_it_takes_along(quiet: 
     page.get_by_label("Name", exact=True).fill("office")
     page.get_by_role("button", name="Rename", exact=True).click()
     office = page.get_by_role("row", name="office")
+    expect(office).to_be_visible()
     (made,) = (n for n in quiet.api("/networks")["items"] if n["name"] == "office")
     post(quiet, "agents", {"name": "nas", "network_id": made["id"]})
     expect(page.locator("header select option")).to_have_text(["home", "office"])
