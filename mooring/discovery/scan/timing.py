@@ -12,7 +12,7 @@ MOST_WAIT = 3.0
 LEAST_TRIES = 2
 MOST_TRIES = 8
 
-_MISSED = 1e-6
+_MISSED = 1e-5
 """The chance that an open port is taken for a silent one which the number of tries allows."""
 
 _UNKNOWN = 50
