@@ -136,7 +136,7 @@ def test_an_agent_reports_the_buses_of_its_machine_by_itself(vm: Machine) -> Non
         buses = wait_for(vm, "can-buses", '"container":"four"')
         (bus,) = [one for one in buses if [e["container"] for e in one["endpoints"]] == ["four"]]
         (reporter,) = [one for one in listed(vm, "agents") if one["id"] == bus["agent_id"]]
-        assert reporter["duties"] == ["discovery", "can"]
+        assert "can" in reporter["duties"]
         assert bus["host_id"] == reporter["host_id"]
     finally:
         vm.run("systemctl", "stop", "agent")
