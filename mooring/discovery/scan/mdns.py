@@ -52,7 +52,7 @@ _TURN = 0.05
 _AGAIN = 0.3
 """Seconds after which the first question is asked once more."""
 
-LEAST = 0.5
+LEAST = 0.35
 """Seconds that it listens at the least."""
 QUIET = 0.25
 """Seconds without a word after which it ends, once nobody needs it."""
