@@ -79,7 +79,8 @@ def test_a_storm_of_changes_is_one_fetch_a_second_for_each_question(own: Window)
     for url, at in asked.items():
         assert len(at) <= lasted + 2, url
         gaps = [after - before for before, after in pairwise(at)]
-        assert min(gaps, default=1) > 0.9, (url, gaps)
+        # A busy machine hears of one late and of the next at once.
+        assert min(gaps, default=1) > 0.5, (url, gaps)
 
 
 def test_a_page_that_shows_no_hosts_does_not_fetch_them(own: Window) -> None:

@@ -211,7 +211,7 @@ def test_a_second_network_appears_in_the_header_and_says_how_to_begin(own: Windo
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/hosts", "/subnets", "/forwards", "/runs", "/agents", "/timeline"]
+    "path", ["/", "/hosts", "/services", "/subnets", "/runs", "/schedules", "/agents", "/timeline"]
 )
 def test_a_page_fits_a_phone(look: Window, path: str) -> None:
     page = look.page
@@ -220,8 +220,12 @@ def test_a_page_fits_a_phone(look: Window, path: str) -> None:
     expect(page.get_by_role("heading", level=1)).to_be_attached()
     page.wait_for_timeout(300)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    page.get_by_role("navigation", name="Main").get_by_role("link", name="Agents").click()
+    menu = page.get_by_role("navigation", name="Main")
+    expect(menu.get_by_role("link")).to_have_count(4)
+    menu.get_by_role("button", name="More").click()
+    menu.get_by_role("link", name="Agents").click()
     expect(page.get_by_role("heading", name="Agents")).to_be_visible()
+    expect(menu.get_by_role("link")).to_have_count(4)
 
 
 def test_the_theme_follows_the_system_until_one_is_chosen(look: Window) -> None:
