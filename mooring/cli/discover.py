@@ -11,17 +11,16 @@ from cyclopts import Parameter, validators
 
 from mooring.cli.options import Format, LogLevel
 from mooring.core import log as logging
-from mooring.core.identity import machine_identity
-from mooring.discovery import local
 from mooring.discovery.scan.options import RATE, TARGET_RATE, ScanOptions
-from mooring.model.container import Engine, EngineState
-from mooring.model.machine import Machine
 from mooring.model.net import InterfaceState
 from mooring.model.scan import Depth
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from mooring.model.container import Engine
+    from mooring.model.machine import Machine
 
 Scan = Annotated[
     list[str] | None,
@@ -91,7 +90,8 @@ def discover(
 
 
 async def _look() -> tuple[Machine, tuple[Engine, ...]]:
-    from mooring.discovery import containers
+    from mooring.core.identity import machine_identity
+    from mooring.discovery import containers, local
 
     machine, (found, _) = await asyncio.gather(
         asyncio.to_thread(local.look, machine_identity() or "unknown"),
@@ -124,6 +124,8 @@ def _print(console: Console, machine: Machine, engines: tuple[Engine, ...]) -> N
 
 
 def _print_engine(console: Console, engine: Engine) -> None:
+    from mooring.model.container import EngineState
+
     console.print()
     if engine.state is not EngineState.ANSWERED:
         console.print(f"[yellow]{engine.socket}[/yellow] ({engine.state}): {engine.detail}")

@@ -20,7 +20,7 @@ from mooring.core.errors import MooringError, why_os
 from mooring.core.identity import hostname, operating_system
 from mooring.core.netlink import Dump, Netlink, NetlinkError
 from mooring.core.nlmsg import Malformed
-from mooring.discovery import portable, rtnetlink
+from mooring.discovery import rtnetlink
 from mooring.discovery.subnets import Site
 from mooring.model.machine import Capability, Machine
 from mooring.model.net import Interface, Neighbour, Route
@@ -95,6 +95,8 @@ def look(identity: str) -> Machine:
 def see() -> Seen:
     """The interfaces, routes and neighbours; see ``look``."""
     if sys.platform != "linux":
+        from mooring.discovery import portable
+
         return Seen(portable.interfaces(), (), (), portable.capabilities())
     found, names = _interfaces()
     routes, of_routes = _part("routes", lambda: _routes(names))
@@ -109,7 +111,11 @@ def interfaces() -> tuple[Interface, ...]:
     Raises:
         MooringError: they cannot be listed.
     """
-    return _interfaces()[0] if sys.platform == "linux" else portable.interfaces()
+    if sys.platform != "linux":
+        from mooring.discovery import portable
+
+        return portable.interfaces()
+    return _interfaces()[0]
 
 
 def routes() -> tuple[Route, ...]:

@@ -26,6 +26,9 @@ class Arp:
     first_wait = 0.2
     least_tries = 3
     """A radio that sleeps wakes up for one broadcast of a few."""
+    last_wait = 1
+    """An answer to any try counts until the last has been waited for: 0.4 s for the first, in
+    which a radio that sleeps through three beacons has woken up."""
 
     def __init__(
         self,

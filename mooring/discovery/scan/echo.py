@@ -97,6 +97,8 @@ class Echoes:
 
     first_wait = FIRST_WAIT
     least_tries = 2
+    last_wait = 2
+    """Behind routers one host is much farther than another."""
 
     def __init__(
         self, addresses: Sequence[IpAddress], tell: Callable[[IpAddress, float], None]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import cache
-from importlib import resources
 
 from mooring.discovery.scan.options import ScanOptions
 from mooring.model.scan import Depth
@@ -18,6 +17,8 @@ _STRIDE = 40503
 @cache
 def common() -> frozenset[int]:
     """The ports of ``common_ports.txt``."""
+    from importlib import resources
+
     text = resources.files(__package__).joinpath("common_ports.txt").read_text("utf-8")
     found: set[int] = set()
     for line in text.splitlines():
@@ -30,11 +31,11 @@ def common() -> frozenset[int]:
 
 def asked(depth: Depth, options: ScanOptions) -> tuple[int, ...]:
     """All ports of a depth, without those that are left alone, the common ones first."""
+    if depth is Depth.NONE:
+        return ()
     first = common() | frozenset(options.usual)
     more = range(1, LAST + 1) if depth is Depth.FULL else ()
     avoided = {port for low, high in options.avoid for port in range(low, high + 1)}
-    if depth is Depth.NONE:
-        return ()
     later = _scattered(set(more) - first - avoided)
     return (*_scattered(first - avoided), *later)
 

@@ -32,6 +32,8 @@ class Asker(Protocol):
     first_wait: float
     """Seconds until a silent address is asked again where nobody answered yet."""
     least_tries: int
+    last_wait: int
+    """How many times as long as for the first try it waits for the last one, at the most."""
 
     def fileno(self) -> int: ...
 
@@ -53,7 +55,7 @@ def sweep(
     advanced: Callable[[int], None],
 ) -> None:
     """Ask ``count`` addresses. ``path`` learns of losses and round trips on the way."""
-    turns = Turns(count)
+    turns = Turns(count, asker.last_wait)
     poll = select.poll()
     poll.register(asker.fileno(), select.POLLIN)
     while not turns.done and not ending.is_set():
@@ -73,9 +75,10 @@ def sweep(
                 path.loss.observe(reply.attempt)
         measured = path.round_trip.smooth is not None
         wait = path.round_trip.wait if measured else asker.first_wait
-        turns.expire(time.monotonic(), wait, max(asker.least_tries, path.loss.tries()))
+        tries = max(asker.least_tries, path.loss.tries())
+        turns.expire(time.monotonic(), wait, tries)
         advanced(turns.settled)
         if not turns.done:
-            until = min(turns.next_expiry(wait) - time.monotonic(), LOOK)
+            until = min(turns.next_expiry(wait, tries) - time.monotonic(), LOOK)
             until = min(until, bucket.ready_in()) if turns.has_more else until
             poll.poll(max(1.0, until * 1000))

@@ -20,10 +20,13 @@ class Turns:
     What is kept of a place is a byte, and its number while an answer is waited for.
     """
 
-    __slots__ = ("_again", "_answers", "_next", "_waiting", "settled", "total")
+    __slots__ = ("_again", "_answers", "_last_wait", "_next", "_waiting", "settled", "total")
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, last_wait: int = MOST_TRIES) -> None:
+        """``last_wait``: after the last try it waits that many times as long as after the first,
+        at the most."""
         self.total = count
+        self._last_wait = last_wait
         self.settled = 0
         """Places that answered or are given up."""
         self._answers = bytearray(count)
@@ -87,7 +90,8 @@ class Turns:
         are given up."""
         at_first = given_up = 0
         for attempt, waiting in enumerate(self._waiting):
-            while waiting and waiting[0][0] + wait * attempt <= now:
+            longer = self._longer(attempt, tries)
+            while waiting and waiting[0][0] + wait * longer <= now:
                 silent = [place for place in waiting.popleft()[1] if not self._answers[place]]
                 at_first += len(silent) if attempt == 1 else 0
                 if attempt >= tries:
@@ -97,12 +101,19 @@ class Turns:
         self.settled += given_up
         return at_first, given_up
 
-    def next_expiry(self, wait: float) -> float:
+    def next_expiry(self, wait: float, tries: int = MOST_TRIES) -> float:
         """When ``expire`` has something to do at the earliest."""
         return min(
-            (one[0][0] + wait * attempt for attempt, one in enumerate(self._waiting) if one),
+            (
+                one[0][0] + wait * self._longer(attempt, tries)
+                for attempt, one in enumerate(self._waiting)
+                if one
+            ),
             default=NEVER,
         )
+
+    def _longer(self, attempt: int, tries: int) -> int:
+        return attempt if attempt < tries else min(attempt, self._last_wait)
 
     def give_up(self) -> None:
         """Ask nothing more."""

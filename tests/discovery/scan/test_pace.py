@@ -127,6 +127,17 @@ def test_a_thing_is_waited_for_longer_with_each_try() -> None:
     assert not turns.has_more
 
 
+def test_after_the_last_try_it_is_waited_for_no_longer_than_is_wished() -> None:
+    turns = Turns(1, last_wait=1)
+    turns.sent(*turns.take(5), now=0.0)
+    turns.expire(0.1, 0.1, 2)
+    turns.sent(*turns.take(5), now=0.1)
+    assert turns.next_expiry(0.1, 2) == pytest.approx(0.2)
+    assert turns.next_expiry(0.1, 3) == pytest.approx(0.3)
+    turns.expire(0.21, 0.1, 2)
+    assert turns.done
+
+
 class World:
     """A host and a network that loses and delays, on a clock of its own."""
 
