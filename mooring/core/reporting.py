@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Protocol, Self
@@ -50,6 +50,10 @@ class Worker(Protocol):
         """The runs that it works on."""
         ...
 
+    async def allowed(self) -> Sequence[str] | None:
+        """The networks that it may be asked to scan, as they are now; None if it does not say."""
+        ...
+
     def begin(self, run: RunMark, order: ScanOrder | None) -> None:
         """Begin a scan, or a look when there is no order."""
         ...
@@ -67,6 +71,9 @@ class Nobody:
 
     def active(self) -> Iterable[str]:
         return ()
+
+    async def allowed(self) -> None:
+        return None
 
     def begin(self, run: RunMark, order: ScanOrder | None) -> None:
         reason = "this program only reports, and looks at nothing"
@@ -239,9 +246,10 @@ class Reporter:
 
     async def poll(self) -> None:
         """One turn: say that we are there, wait for work, and hand it on."""
+        allowed = await self.worker.allowed()
         told = self._active()
         try:
-            work = await self._poll(told, POLL)
+            work = await self._poll(told, POLL, allowed)
         except UplinkError as error:
             self._failed(error)
             if error.fault is not Fault.KEY:
@@ -287,9 +295,22 @@ class Reporter:
         """The runs that are worked on, or of which a report waits on disk."""
         return set(self.worker.active()) | self.outbox.runs()
 
-    async def _poll(self, active: set[str], wait: float, *, leaving: bool = False) -> Work:
+    async def _poll(
+        self,
+        active: set[str],
+        wait: float,
+        allowed: Sequence[str] | None = None,
+        *,
+        leaving: bool = False,
+    ) -> Work:
         return await self.uplink.poll(
-            self.outbox.id, self.name, sorted(active), wait, duties=self.duties, leaving=leaving
+            self.outbox.id,
+            self.name,
+            sorted(active),
+            wait,
+            duties=self.duties,
+            allowed=allowed,
+            leaving=leaving,
         )
 
     async def tell_progress(self) -> None:

@@ -106,10 +106,14 @@ class Uplink:
         wait: float,
         *,
         duties: Sequence[str] = (),
+        allowed: Sequence[str] | None = None,
         leaving: bool = False,
     ) -> Work:
-        """Say that this agent is there and ask for work; waits up to ``wait`` seconds."""
-        body = {
+        """Say that this agent is there and ask for work; waits up to ``wait`` seconds.
+
+        ``allowed`` are the networks that it may be asked to scan; None if it does not say.
+        """
+        body: dict[str, object] = {
             "outbox": outbox,
             "version": __version__,
             "name": name,
@@ -118,6 +122,9 @@ class Uplink:
             "wait_s": wait,
             "leaving": leaving,
         }
+        # A word of scans; an older server, which orders none, refuses what it does not know.
+        if allowed is not None:
+            body["allowed"] = allowed
         answer = await self._post("agents/poll", msgspec.json.encode(body), wait + DEADLINE)
         return self._read(answer, Work, "agents/poll")
 

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import os
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import structlog
@@ -155,6 +155,10 @@ class Agent:
     def active(self) -> Iterable[str]:
         """The runs that it works on."""
         return (*self._active, *(self._scans.active() if self._scans else ()))
+
+    async def allowed(self) -> Sequence[str] | None:
+        """The networks that it may be asked to scan."""
+        return await self._scans.allowed() if self._scans else None
 
     def begin(self, run: RunMark, order: ScanOrder | None) -> None:
         """Begin what somebody asked for: a look, or a scan where there is an order."""

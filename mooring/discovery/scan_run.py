@@ -36,7 +36,7 @@ from mooring.discovery.scan_findings import Findings
 from mooring.discovery.scan_turns import Turns
 from mooring.model.net import IpAddress, IpNetwork
 from mooring.model.report import RunMark
-from mooring.model.scan import Depth, ScanOrder
+from mooring.model.scan import MAX_ALLOWED, Depth, ScanOrder
 from mooring.model.service import OpenPort, Service
 
 log = structlog.get_logger(__name__)
@@ -101,6 +101,17 @@ class Scans:
 
     def active(self) -> Iterable[str]:
         return tuple(self._active)
+
+    async def allowed(self) -> Sequence[str] | None:
+        """The networks that may be scanned, as they are now; None when that can't be told."""
+        try:
+            here = await asyncio.to_thread(self._wiring.here)
+        except MooringError as error:
+            # A scan tells it to whoever asks for one.
+            log.debug("networks_not_seen", reason=str(error))
+            return None
+        ranges = plans.ranges(here.links, self._wiring.allowed)
+        return [str(network) for network in ranges] if len(ranges) <= MAX_ALLOWED else None
 
     def begin(self, run: RunMark, order: ScanOrder) -> None:
         self._active[run.id] = self._tasks.start("scan", self._do(run, order))

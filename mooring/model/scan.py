@@ -20,6 +20,9 @@ MAX_PORTS = 1024
 MAX_TARGETS = 256
 """Networks that one order names."""
 
+MAX_ALLOWED = 1000
+"""Networks that an agent says it may scan; one that is in more does not say."""
+
 
 class Sign(StrEnum):
     """By what a host is known to be there."""

@@ -51,16 +51,26 @@ def outside(order: Values | None, allowed: Sequence[str] | None) -> str | None:
     """What of an order the agent may not scan, as far as it said what it may; None if nothing."""
     if order is None or allowed is None:
         return None
-    ranges = _collapsed(ipaddress.ip_network(text) for text in allowed)
-    for text in order["targets"]:
-        target = ipaddress.ip_network(text)
-        if not any(_within(target, one) for one in ranges):
+    scannable = inside(order["targets"], allowed)
+    for target in order["targets"]:
+        if target not in scannable:
+            ranges = _collapsed(ipaddress.ip_network(text) for text in allowed)
             known = ", ".join(map(str, ranges)) or "none at all"
             return (
                 f"{target} is outside of the networks that the agent may scan: {known}; "
                 f"if it is yours to scan, start the agent with --allow-scan {target}"
             )
     return None
+
+
+def inside(targets: Sequence[str], allowed: Sequence[str] | None) -> list[str]:
+    """Those of the targets that the agent may scan, as far as it said what it may."""
+    if allowed is None:
+        return list(targets)
+    ranges = _collapsed(ipaddress.ip_network(text) for text in allowed)
+    return [
+        text for text in targets if any(_within(ipaddress.ip_network(text), one) for one in ranges)
+    ]
 
 
 def _within(inner: IpNetwork, outer: IpNetwork) -> bool:

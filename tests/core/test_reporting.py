@@ -100,7 +100,7 @@ async def test_what_is_reported_is_delivered_and_heard_of(
         await until(lambda: server.taken)
         await until(lambda: reporter.standing.waiting == 0)
     assert reporter.standing.last_heard == pytest.approx(time.time(), abs=60)
-    assert server.polls[-1] == {"duties": ("forward",), "leaving": True}
+    assert server.polls[-1] == {"duties": ("forward",), "allowed": None, "leaving": True}
 
 
 async def test_what_is_reported_last_is_delivered_before_the_goodbye(
@@ -153,6 +153,9 @@ class Willing:
     def active(self) -> list[str]:
         return []
 
+    async def allowed(self) -> list[str]:
+        return ["10.0.0.0/8"]
+
     def begin(self, run: RunMark, order: ScanOrder | None) -> None:
         self.asked.append(order)
 
@@ -183,6 +186,7 @@ async def test_what_a_scan_shall_look_at_is_handed_on_with_its_run(
     async with reporter:
         await until(lambda: willing.asked)
     assert willing.asked == [asked]
+    assert server.polls[0]["allowed"] == ["10.0.0.0/8"]
 
 
 @pytest.mark.parametrize(
@@ -293,6 +297,9 @@ class Quick:
 
     def active(self) -> list[str]:
         return self.now
+
+    async def allowed(self) -> None:
+        return None
 
     def begin(self, run: RunMark, order: object) -> None:
         self.begun.append(run.id)

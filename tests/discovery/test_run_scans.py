@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from ipaddress import ip_address, ip_network
 from typing import Any
 
 import httpx2
 import pytest
 
+from mooring.core import reporting
+from mooring.core.errors import MooringError
 from mooring.core.reporting import Reporter
 from mooring.discovery import scan_run
 from mooring.discovery.run import Agent
 from mooring.discovery.scan import plan
 from mooring.discovery.scan_run import Tools, Wiring
+from mooring.model.net import Address
 from mooring.model.report import RunMark
 from mooring.model.scan import ScanOrder
 from mooring.server.db import tables
@@ -144,6 +148,46 @@ async def test_a_scan_that_fails_says_why(setting: Setting, network: Engine) -> 
         row = await ended(setting, await asked(setting))
     assert row["state"] == "failed"
     assert "the engine broke" in row["reason"]
+
+
+async def test_what_an_agent_may_not_scan_is_refused_at_once_and_a_network_it_joins_is_not(
+    setting: Setting, network: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reporting, "POLL", 0.05)
+    here = plan.Here([ETH0], [])
+    assert setting.options.scans
+    setting.options = replace(
+        setting.options,
+        scans=replace(
+            setting.options.scans, here=lambda: here, allowed=(ip_network("10.9.0.0/16"),)
+        ),
+    )
+    async with setting.run():
+        await ended(setting, await asked(setting, targets=["10.9.7.0/24"]))
+        far = {"agent_id": (await setting.agent_row())["id"], "targets": ["10.8.0.0/24"]}
+        with pytest.raises(AssertionError, match=r"10\.8\.0\.0/24 is outside .* 10\.9\.0\.0/16"):
+            await setting.ask("runs", kind="scan", **far)
+        here = plan.Here([replace(ETH0, addresses=(Address(ip_address("10.8.0.2"), 24),))], [])
+
+        async def told() -> bool:
+            return "10.8.0.0/24" in (await setting.agent_row())["allowed"]
+
+        await until(told)
+        await setting.ask("runs", kind="scan", **far)
+
+
+async def test_an_agent_that_does_not_know_what_it_is_attached_to_does_not_say_what_it_may_scan(
+    setting: Setting, network: Engine
+) -> None:
+    def broken() -> plan.Here:
+        raise MooringError("listing the network interfaces", "the kernel does not answer")
+
+    assert setting.options.scans
+    setting.options = replace(setting.options, scans=replace(setting.options.scans, here=broken))
+    async with setting.run():
+        row = await ended(setting, await asked(setting, targets=["10.8.0.0/24"]))
+        assert (await setting.agent_row())["allowed"] is None
+    assert "the kernel does not answer" in row["reason"]
 
 
 async def test_an_agent_that_may_not_scan_is_not_asked_to(setting: Setting) -> None:

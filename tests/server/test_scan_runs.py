@@ -83,6 +83,8 @@ async def test_what_the_agent_may_not_scan_is_refused_when_it_said_what_it_may(
         "10.9.0.0/24 is outside of the networks that the agent may scan: 10.0.0.0/24; "
         "if it is yours to scan, start the agent with --allow-scan 10.9.0.0/24"
     )
+    await agent.poll(duties=SCANS, leaving=True)
+    await ask(world, agent_id, 409, targets=["10.9.0.0/24"])
     await agent.poll(duties=SCANS, allowed=None)
     await ask(world, agent_id, targets=["10.9.0.0/24"])
 
@@ -102,6 +104,11 @@ async def test_one_host_is_scanned_again_at_its_addresses(world: World) -> None:
     (nas,) = await world.items("hosts", q=A)
     run = await ask(world, agent_id, host_id=nas["id"], depth="full")
     assert run["order"] == {"targets": ["10.0.0.40/32", "fd00::40/128"], "depth": "full"}
+    await agent.poll(duties=SCANS, allowed=["10.0.0.0/24"])
+    run = await ask(world, agent_id, host_id=nas["id"])
+    assert run["order"]["targets"] == ["10.0.0.40/32"]
+    await agent.poll(duties=SCANS, allowed=["10.9.0.0/24"])
+    await ask(world, agent_id, 409, host_id=nas["id"])
     await ask(world, agent_id, 404, host_id="nobody")
     await agent.report(scan("10.0.0.0/24"))
     (again,) = await world.items("hosts", q=A)

@@ -183,6 +183,11 @@ def permitted(
     return Plan(tuple(blocks.values()), here.own, left_out)
 
 
+def ranges(links: Iterable[Link], allowed: Sequence[IpNetwork]) -> list[IpNetwork]:
+    """What may be scanned: attached networks and allowed ones, none within another."""
+    return _collapsed([*(link.network for link in links), *allowed])
+
+
 def _links(here: Here, interface: str | None) -> list[Link]:
     """The attached networks, the narrowest first, as a route would be chosen."""
     if interface is not None and interface not in here.interfaces:
@@ -219,11 +224,11 @@ def _by_themselves(links: Iterable[Link]) -> tuple[list[IpNetwork], tuple[str, .
 def _check_permitted(
     target: IpNetwork, links: list[Link], allowed: Sequence[IpNetwork], option: str
 ) -> None:
-    ranges = _collapsed([*(link.network for link in links), *allowed])
-    outside = _without(target, ranges)
+    may = ranges(links, allowed)
+    outside = _without(target, may)
     if outside:
         which = "it" if outside == [target] else f"{outside[0]} of it"
-        known = ", ".join(str(one) for one in ranges) or "none at all"
+        known = ", ".join(map(str, may)) or "none at all"
         raise UsageError(
             f"scanning {target}",
             f"{which} is outside of the networks that may be scanned: {known}",

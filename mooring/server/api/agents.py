@@ -85,7 +85,7 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
             "name": name,
             "version": said.version,
             "duties": list(dict.fromkeys(said.duties)),
-            "allowed": said.allowed,
+            "allowed": row["allowed"] if said.leaving else said.allowed,
             "online": not said.leaving,
             "last_seen": now,
         }

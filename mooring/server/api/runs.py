@@ -30,7 +30,7 @@ from mooring.server.change import changing
 from mooring.server.db import agents, hosts, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
-from mooring.server.orders import outside, read_order, refusal
+from mooring.server.orders import inside, outside, read_order, refusal
 from mooring.server.runs import phases, remaining, title
 
 log = structlog.get_logger(__name__)
@@ -132,7 +132,8 @@ async def _addresses(connection: AsyncConnection, host_id: str, sender: Row) -> 
     found = await hosts.reached_at(connection, host_id, sender["host_id"])
     if not found:
         raise Refused(409, f"{row['name']} has no address now: scan the network in which it may be")
-    return found
+    # Those that the agent can ask; none of them: all, to be refused with the reason.
+    return tuple(inside(found, sender["allowed"])) or found
 
 
 @router.post("/{run_id}/cancel")

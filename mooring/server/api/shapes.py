@@ -11,6 +11,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, Field, field_validator
 
 from mooring.core.targets import target_of
+from mooring.model.scan import MAX_ALLOWED
 from mooring.server.api.base import Asked, Moment, Name, Seconds, Shape, Whole
 from mooring.server.api.scan_shapes import Order, RunKind, RunSaid, Service, ServiceName
 
@@ -364,7 +365,7 @@ class AgentPoll(Asked):
     leaving: bool = False
     """The agent is ending, and is offline from now on."""
     allowed: list[Annotated[str, Field(max_length=64)]] | None = Field(
-        default=None, max_length=1000
+        default=None, max_length=MAX_ALLOWED
     )
     """The networks that it may scan, those that it is attached to among them; null when it does
     not say."""
