@@ -56,7 +56,8 @@ def recognise(seen: Sequence[ScannedHost], known: Iterable[Known]) -> list[Who]:
 
     A machine that reports by itself is known by its hardware address, or by the address that it
     says is its own. Any other by its hardware address, wherever it has moved; and by its address
-    alone where no hardware address says otherwise.
+    alone where no hardware address says otherwise. Of several known by their addresses that turn
+    out to have one hardware address, all are the first.
     """
     known = sorted(known, key=lambda k: k.id)
     by_mac: dict[str, list[Known]] = defaultdict(list)
@@ -71,7 +72,8 @@ def recognise(seen: Sequence[ScannedHost], known: Iterable[Known]) -> list[Who]:
     for each in answered:
         elsewhere = [len(k.ips - here) for k in by_mac[each] if not k.reports]
         answered[each] += max(elsewhere, default=0)
-    found = []
+    found: list[tuple[ScannedHost, str | None, Known | None]] = []
+    of_mac: dict[str, Known] = {}
     for s in seen:
         ip = str(s.ip)
         own = s.mac if answered[s.mac or ""] <= MANY else None
@@ -79,8 +81,14 @@ def recognise(seen: Sequence[ScannedHost], known: Iterable[Known]) -> list[Who]:
         same = _same_mac(ip, by_mac[own]) if own else None
         if same is None or not same.reports:
             same = _same_machine(ip, own, at) or same or _same_place(ip, own, at)
-        found.append(Who(s, same.id if same else None, own))
-    return found
+        if own and same and not same.reports:
+            of_mac.setdefault(own, same)
+        found.append((s, own, same))
+    whos = []
+    for s, own, same in found:
+        who = same if same and same.reports else of_mac.get(own or "", same)
+        whos.append(Who(s, who.id if who else None, own))
+    return whos
 
 
 def _same_mac(ip: str, sharing: list[Known]) -> Known | None:

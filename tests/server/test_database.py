@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import sys
 from pathlib import Path
@@ -342,6 +343,19 @@ async def test_servers_that_start_at_once_agree(database_url: str) -> None:
         return identity
 
     assert len(set(await asyncio.gather(*(start() for _ in range(4))))) == 1
+
+
+async def test_a_start_waits_for_another_that_has_just_made_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "mooring.sqlite"
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        database = Database(f"sqlite+aiosqlite:///{path}")
+        starting = asyncio.ensure_future(upgrade(database))  # noqa: TID251
+        done, _ = await asyncio.wait([starting], timeout=0.3)
+        assert not done
+        other.execute("COMMIT")
+        await starting
+    await database.close()
 
 
 async def refused(database: Database) -> MooringError:

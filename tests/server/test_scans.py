@@ -41,6 +41,13 @@ def test_a_hardware_address_is_never_of_two_hosts(before: list[object], now: lis
     assert all(len(keys) == 1 for keys in by_mac.values())
 
 
+def test_hosts_that_turn_out_to_be_one_machine_are_one_host_from_then_on() -> None:
+    known = [Known("a", ips=frozenset({IPS[0]})), Known("b", ips=frozenset({IPS[1]}))]
+    mac = "aa:00:00:00:00:01"
+    now = recognise([seen(ip, mac) for ip in (IPS[2], IPS[1], IPS[0])], known)
+    assert {who.id for who in now} == {"b"}
+
+
 def test_an_agent_that_is_away_is_not_whoever_has_its_address_now() -> None:
     away = Known("h", frozenset({"aa:00:00:00:00:01"}), frozenset({IPS[0]}), reports=True)
     here = Known("h", away.macs, away.ips, reports=True, online=True)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
+import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
@@ -19,6 +21,8 @@ __all__ = ["READ_ONLY", "AsyncConnection", "Database", "database_url"]
 READ_ONLY = "mooring_read_only"
 CONNECT_WITHIN = 10
 """Seconds that PostgreSQL has to answer when it is called."""
+LOCKED_WITHIN = 15.0
+"""Seconds that a writer of SQLite waits for another."""
 _OPTIONS = frozenset({"host", "passfile", "port", "ssl", "target_session_attrs"})
 
 
@@ -104,16 +108,29 @@ class Database:
 def _configure_sqlite(connection: Any, record: object) -> None:
     # The driver's own idea of when a transaction begins loses updates: we begin them ourselves.
     connection.isolation_level = None
+    connection.run_async(_use_wal)
     cursor = connection.cursor()
     for pragma in (
-        "journal_mode=WAL",
         # A report that was answered "stored" is gone from its agent: it must survive a power cut.
         "synchronous=FULL",
         "foreign_keys=ON",
-        "busy_timeout=15000",
+        f"busy_timeout={LOCKED_WITHIN * 1000:.0f}",
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+async def _use_wal(driver: Any) -> None:
+    """While somebody writes to a new file, SQLite refuses this at once, whatever its timeout."""
+    limit = time.monotonic() + LOCKED_WITHIN
+    while True:
+        try:
+            await driver.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > limit:
+                raise
+            await asyncio.sleep(0.02)
 
 
 def _begin_sqlite(connection: Connection) -> None:
