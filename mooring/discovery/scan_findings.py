@@ -85,10 +85,10 @@ class Findings:
         """Ports that were asked what is there."""
         self._put(ip, ports)
 
-    def all_asked(self) -> None:
-        """Every address was asked: whoever is not known now did not answer."""
-        for part in self._parts.values():
-            part.whole, part.news = part.block.whole, True
+    def asked(self, cidr: IpNetwork) -> None:
+        """All of a block was asked, reliably: whoever is not known now is not there."""
+        part = self._parts[cidr]
+        part.whole, part.news = not part.left, True
 
     def _put(self, ip: IpAddress, ports: Iterable[OpenPort]) -> None:
         part, host = self._find(ip)

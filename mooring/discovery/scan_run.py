@@ -24,6 +24,7 @@ from mooring.discovery import scan_estimate
 from mooring.discovery.scan import plan as plans
 from mooring.discovery.scan.events import (
     Advanced,
+    BlockAsked,
     Event,
     Found,
     HostDone,
@@ -232,6 +233,8 @@ class ScanRun:
                     case HostFound(host):
                         if found.host(host, *tools.know(host)):
                             log.debug("host_found", ip=str(host.ip), signs=list(host.signs))
+                    case BlockAsked(cidr):
+                        found.asked(cidr)
                     case PortsFound(ip, ports):
                         found.ports(ip, ports)
                     case HostDone():
@@ -352,8 +355,6 @@ class ScanRun:
     def _end_phase(self, found: Findings) -> None:
         self._advance(self._said.total or 0, None)
         phase = self._said.phase
-        if phase == "hosts":
-            found.all_asked()
         elapsed = time.monotonic() - self._phase_began
         count = {
             "hosts": _count(found.hosts, "host"),

@@ -82,7 +82,7 @@ class Scan:
     """The subnet that the block lies in, as the scanner knows it; else the block itself."""
     hosts: tuple[ScannedHost, ...]
     whole: bool
-    """All addresses of the block were asked: whoever is not in ``hosts`` did not answer."""
+    """All addresses of the block were asked, reliably: whoever is not in ``hosts`` is not there."""
     looked_at: tuple[tuple[int, int], ...] = ()
     """The TCP ports that were looked at on each host whose depth is not none: ranges, inclusive."""
 

@@ -20,6 +20,7 @@ from mooring.discovery import scan_run
 from mooring.discovery.scan import plan
 from mooring.discovery.scan.events import (
     Advanced,
+    BlockAsked,
     Event,
     Found,
     HostDone,
@@ -61,6 +62,7 @@ WHOLE: list[Event | Callable[[], Awaitable[object]]] = [
     Advanced(100),
     found(BETA, mac="02:00:00:00:00:06"),
     Advanced(254),
+    BlockAsked(LAN),
     PhaseBegan("ports", 20),
     PortsFound(ALPHA, (22, 80)),
     HostDone(ALPHA, (22, 80)),
@@ -206,7 +208,12 @@ async def test_the_last_report_of_a_run_is_final_and_no_other_is(setting: Settin
 
 
 async def test_a_scan_that_finds_nobody_says_that_nobody_is_there(setting: Setting) -> None:
-    setting.engine.events = [PhaseBegan("hosts", 254), Advanced(254), PhaseBegan("ports", 0)]
+    setting.engine.events = [
+        PhaseBegan("hosts", 254),
+        Advanced(254),
+        BlockAsked(LAN),
+        PhaseBegan("ports", 0),
+    ]
     await setting.run()
     assert setting.book.last.hosts == ()
     assert setting.book.last.whole
@@ -230,7 +237,7 @@ async def test_ports_that_are_known_so_far_do_not_say_that_the_others_are_closed
     setting: Setting,
 ) -> None:
     gate = asyncio.Event()
-    setting.engine.events[7:7] = [gate.wait]
+    setting.engine.events[8:8] = [gate.wait]
     async with setting.scans() as scans:
         scans.begin(RUN, ScanOrder())
         await until(lambda: any(h.ports for _, s, *_ in setting.book.reports for h in s.hosts))
@@ -241,7 +248,7 @@ async def test_ports_that_are_known_so_far_do_not_say_that_the_others_are_closed
 
 
 async def test_a_scan_for_hosts_alone_asks_no_port(setting: Setting) -> None:
-    setting.engine.events = WHOLE[:5]
+    setting.engine.events = WHOLE[:6]
     await setting.run(ScanOrder(depth=Depth.NONE))
     assert setting.engine.depths == [Depth.NONE]
     assert [h.depth for h in setting.book.last.hosts] == [Depth.NONE] * 2
@@ -278,7 +285,7 @@ async def test_a_port_is_asked_what_it_is_while_others_are_still_looked_at(
         return await nginx_on_80(ip, number)
 
     setting.ask = ask
-    setting.engine.events[8:8] = [asked.wait]
+    setting.engine.events[9:9] = [asked.wait]
     await setting.run()
     assert setting.book.last.hosts[0].ports[1].services == (NGINX,)
 
@@ -302,7 +309,7 @@ async def test_a_host_that_is_open_on_all_ports_is_told_and_not_asked(setting: S
         return await nginx_on_80(ip, number)
 
     setting.ask = ask
-    setting.engine.events[7] = HostDone(ALPHA, tuple(range(1, 200)), all_open=True)
+    setting.engine.events[8] = HostDone(ALPHA, tuple(range(1, 200)), all_open=True)
     await setting.run()
     assert asked == []
     assert "host_open_on_all_ports" in setting.book.story()
@@ -410,7 +417,7 @@ async def test_a_scanner_that_breaks_fails_the_run_and_what_was_found_is_reporte
     async def broken() -> None:
         raise RuntimeError("the engine broke")
 
-    setting.engine.events[7:7] = [broken]
+    setting.engine.events[8:8] = [broken]
     await setting.run()
     last = setting.book.said[-1][1]
     assert (last.state, last.reason) == (
@@ -438,7 +445,7 @@ async def test_a_scan_is_cancelled_at_once_in_any_phase_and_what_was_found_stays
     setting: Setting, phase: str
 ) -> None:
     for_ever = asyncio.Event()
-    at = {"hosts": 3, "ports": 7}.get(phase)
+    at = {"hosts": 3, "ports": 8}.get(phase)
     if at is None:
 
         async def ask(ip: IpAddress, number: int) -> OpenPort:

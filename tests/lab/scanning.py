@@ -11,7 +11,15 @@ from dataclasses import dataclass, field
 from mooring.core.targets import target_of
 from mooring.discovery import local
 from mooring.discovery.scan import plan
-from mooring.discovery.scan.events import Event, Found, HostDone, HostFound, PhaseBegan, Warned
+from mooring.discovery.scan.events import (
+    BlockAsked,
+    Event,
+    Found,
+    HostDone,
+    HostFound,
+    PhaseBegan,
+    Warned,
+)
 from mooring.discovery.scan.options import ScanOptions
 from mooring.discovery.scan.run import Scanner
 from mooring.model.scan import Depth
@@ -25,6 +33,8 @@ class Result:
     all_open: set[str] = field(default_factory=set)
     warnings: list[Warned] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    """Blocks in which whoever was not found is not there."""
 
     def take(self, event: Event) -> None:
         match event:
@@ -37,6 +47,8 @@ class Result:
                     self.all_open.add(str(ip))
             case Warned():
                 self.warnings.append(event)
+            case BlockAsked(cidr):
+                self.asked.append(str(cidr))
             case PhaseBegan(phase, _):
                 self.phases.append(phase)
             case _:

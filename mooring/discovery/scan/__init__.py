@@ -14,7 +14,8 @@ The face of it, for whoever drives a scan (``cli/scan``, ``discovery/scan_run``)
   why. ``Plan.blocks`` are what reports are made of: ``Block(cidr, subnet, asked, link)``,
   ``Block.whole``; ``Plan.block_of(ip)``.
 - ``events`` (pure): what a scan tells, in this order: ``PhaseBegan("hosts", total)``, then
-  ``HostFound(host)`` and ``Advanced(done, remaining_s)`` as they come; unless the depth is none
+  ``HostFound(host)`` and ``Advanced(done, remaining_s)`` as they come, ``BlockAsked(cidr)`` for
+  each block in which whoever was not found is not there; unless the depth is none
   ``PhaseBegan("ports", total)``, then ``PortsFound(ip, ports)`` with what is new,
   ``HostDone(ip, ports, all_open)`` with all of one host, and ``Advanced``. ``HostFound`` comes
   again for the same address when more is known of it (names, a MAC): the later one is whole and

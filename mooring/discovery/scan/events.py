@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from mooring.model.net import IpAddress
+from mooring.model.net import IpAddress, IpNetwork
 from mooring.model.scan import Sign
 
 Phase: TypeAlias = Literal["hosts", "ports"]
@@ -46,6 +46,16 @@ class HostFound:
 
 
 @dataclass(frozen=True, slots=True)
+class BlockAsked:
+    """All of a block was asked, in a way that whoever is there is heard: the others are not there.
+
+    Not told of a block where that is not sure.
+    """
+
+    cidr: IpNetwork
+
+
+@dataclass(frozen=True, slots=True)
 class PortsFound:
     ip: IpAddress
     ports: tuple[int, ...]
@@ -72,4 +82,4 @@ class Warned:
     remedy: str = ""
 
 
-Event: TypeAlias = PhaseBegan | Advanced | HostFound | PortsFound | HostDone | Warned
+Event: TypeAlias = PhaseBegan | Advanced | HostFound | BlockAsked | PortsFound | HostDone | Warned

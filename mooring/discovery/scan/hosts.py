@@ -5,12 +5,13 @@ Of one thread. Tells of each sign as it comes; joins nothing and forgets what it
 
 from __future__ import annotations
 
+import errno
 import socket
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 
 import structlog
 
@@ -29,7 +30,14 @@ from mooring.discovery.scan.sweeping import Asker, sweep
 from mooring.discovery.scan.table import arp_table
 from mooring.discovery.scan.target import Path, Ports, Target
 from mooring.discovery.scan.wiring import Wires
-from mooring.model.net import IpAddress, Neighbour, NeighbourState
+from mooring.model.net import (
+    InterfaceState,
+    IpAddress,
+    IpNetwork,
+    Neighbour,
+    NeighbourState,
+    SubnetKind,
+)
 from mooring.model.scan import MAX_HOSTS, Sign
 
 log = structlog.get_logger(__name__)
@@ -44,8 +52,12 @@ _DISCARD = 9
 _RESOLVED_WITHIN = 3.5
 """Seconds after which the kernel has given an address up: three ARP requests, one a second."""
 _BETWEEN_LOOKS = 0.2
+_OF_ONE_SOCKET = 128
+"""Datagrams that wait for a silent address count against their socket's buffer, which holds 277."""
 _PLACES_TAKEN = 0.5
 """The share of the free places of the ARP table that a sweep by the kernel may take."""
+
+_DOWN = frozenset({InterfaceState.DOWN, InterfaceState.DISABLED, InterfaceState.LOWER_DOWN})
 
 Tell = Callable[[IpAddress, Sign, str | None, float | None], None]
 """Hears of an address: by what it is known to be there, its MAC, the round trip in seconds."""
@@ -68,6 +80,8 @@ class Hosts:
         self._warn = warn
         self._advanced = advanced
         self._done = 0
+        self.sure: set[IpNetwork] = set()
+        """Blocks of which all addresses were asked so that whoever is there was heard."""
         self.paths: dict[Link | None, Path] = {}
         """What was measured of each link, for whoever asks its hosts for more."""
 
@@ -81,27 +95,49 @@ class Hosts:
             if version == 6 and link:
                 for block in blocks:
                     self._multicast(link, block, plan.own)
-            for addresses in _batches(blocks, plan.own):
+            for batch, addresses in _batches(blocks, plan.own):
+                sure = self._batch(link, version, addresses, path)
                 if self._ending.is_set():
                     return
-                self._batch(link, version, addresses, path)
+                if sure and self._heard_on(link):
+                    self.sure.update(block.cidr for block in batch if block.whole)
                 self._done += len(addresses)
 
     def _batch(
         self, link: Link | None, version: int, addresses: Sequence[IpAddress], path: Path
-    ) -> None:
+    ) -> bool:
+        """Whether all were asked, and whoever is there was heard."""
         attempted = f"asking {link.network} on {link.name}" if link else "asking through routers"
         try:
             if link and link.mac and version == 4 and self._wires.raw:
                 self._arp(link, addresses, path)
             elif link and link.mac and sys.platform == "linux":
-                self._by_the_kernel(addresses)
+                return self._by_the_kernel(addresses)
             else:
                 silent = self._echoes(addresses, path)
-                self._knock(silent, path)
+                self._knock(addresses if silent is None else silent, path)
+                # A knock alone is not heard by whoever drops what he does not serve.
+                return silent is not None
         except OSError as error:
             remedy = "see whether the interface is still there and up"
             self._warn(Warned(attempted, why_os(error), remedy))
+            return False
+        return True
+
+    def _heard_on(self, link: Link | None) -> bool:
+        """Whether a link carries frames; one whose cable is out takes them and says nothing."""
+        if link is None or link.kind is not SubnetKind.LAN:
+            return True
+        try:
+            states = {one.index: one.state for one in local.interfaces()}
+        except (OSError, MooringError) as error:
+            log.warning("interfaces_unknown", reason=str(error))
+            return False
+        state = states.get(link.index, InterfaceState.DISABLED)
+        if state in _DOWN:
+            remedy = "see to the link, and scan again"
+            self._warn(Warned(f"asking {link.network} on {link.name}", f"it is {state}", remedy))
+        return state not in _DOWN
 
     def _arp(self, link: Link, addresses: Sequence[IpAddress], path: Path) -> None:
         said: dict[IpAddress, str] = {}
@@ -116,8 +152,8 @@ class Hosts:
         with closing(Arp(link, addresses, tell)) as asker:
             self._sweep(asker, len(addresses), path, ARP_RATE)
 
-    def _echoes(self, addresses: Sequence[IpAddress], path: Path) -> list[IpAddress]:
-        """Ask by ICMP; who did not answer. All, where ICMP is not allowed."""
+    def _echoes(self, addresses: Sequence[IpAddress], path: Path) -> list[IpAddress] | None:
+        """Ask by ICMP; who did not answer. None where ICMP is not allowed."""
         answered: set[IpAddress] = set()
 
         def tell(ip: IpAddress, since: float) -> None:
@@ -135,6 +171,7 @@ class Hosts:
                     "allow it: sysctl net.ipv4.ping_group_range='0 2147483647'",
                 )
             )
+            return None
         return [ip for ip in addresses if ip not in answered]
 
     def _sweep(self, asker: Asker, count: int, path: Path, rate: float) -> None:
@@ -166,34 +203,34 @@ class Hosts:
             advanced=lambda _: None,
         ).run()
 
-    def _by_the_kernel(self, addresses: Sequence[IpAddress]) -> None:
+    def _by_the_kernel(self, addresses: Sequence[IpAddress]) -> bool:
         """Have the kernel resolve the addresses, and see in its table who is there."""
+        sure = True
         table = arp_table()
         free = (table.most - table.entries) * _PLACES_TAKEN if table else AT_ONCE
         size = max(64, int(free))
         for start in range(0, len(addresses), size):
-            part = frozenset(addresses[start : start + size])
-            self._resolve(part)
+            sure = self._resolve(addresses[start : start + size]) and sure
             if self._ending.is_set():
-                return
+                return False
+        after = arp_table()
+        return sure and (table is None or after is None or after.overflows == table.overflows)
 
-    def _resolve(self, addresses: frozenset[IpAddress]) -> None:
+    def _resolve(self, ordered: Sequence[IpAddress]) -> bool:
+        """Whether the kernel asked for all of them until they answered or it gave them up."""
+        addresses = frozenset(ordered)
         bucket = Bucket(min(ARP_RATE, self._options.rate), time.monotonic())
-        family = socket.AF_INET6 if next(iter(addresses)).version == 6 else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM) as poke:
-            poke.setblocking(False)
-            for ip in addresses:
-                while bucket.available(time.monotonic()) < 1 and not self._ending.wait(0.002):
-                    pass
-                bucket.take(1)
-                # Whatever it says: what counts is that the kernel asks who has the address.
-                with suppress(OSError):
-                    poke.sendto(b"", (str(ip), _DISCARD))
+        sure = True
+        for start in range(0, len(ordered), _OF_ONE_SOCKET):
+            sure = self._poke(ordered[start : start + _OF_ONE_SOCKET], bucket) and sure
         until = time.monotonic() + _RESOLVED_WITHIN
         told: set[IpAddress] = set()
         while not self._ending.wait(_BETWEEN_LOOKS):
             pending = False
-            for one in self._neighbours():
+            neighbours = self._neighbours()
+            if neighbours is None:
+                break
+            for one in neighbours:
                 if one.ip not in addresses or one.ip in told:
                     continue
                 if one.mac and one.state is not NeighbourState.FAILED:
@@ -202,15 +239,35 @@ class Hosts:
                     self._tell(one.ip, sign, one.mac, None)
                 elif one.state is NeighbourState.OTHER:
                     pending = True
-            if not pending or time.monotonic() > until:
-                return
+            if not pending:
+                return sure
+            if time.monotonic() > until:
+                break
+        return False
 
-    def _neighbours(self) -> tuple[Neighbour, ...]:
+    def _poke(self, addresses: Sequence[IpAddress], bucket: Bucket) -> bool:
+        """Send each address something for which the kernel must know who has it."""
+        sure = True
+        family = socket.AF_INET6 if addresses[0].version == 6 else socket.AF_INET
+        with socket.socket(family, socket.SOCK_DGRAM) as poke:
+            poke.setblocking(False)
+            for ip in addresses:
+                while bucket.available(time.monotonic()) < 1 and not self._ending.wait(0.002):
+                    pass
+                bucket.take(1)
+                try:
+                    poke.sendto(b"", (str(ip), _DISCARD))
+                except OSError as error:
+                    # Told of one that was given up before; it was asked for as well.
+                    sure = sure and error.errno == errno.EHOSTUNREACH
+        return sure
+
+    def _neighbours(self) -> tuple[Neighbour, ...] | None:
         try:
             return local.neighbours()
         except (OSError, MooringError) as error:
             log.warning("neighbours_unknown", reason=str(error))
-            return ()
+            return None
 
     def _multicast(self, link: Link, block: Block, own: frozenset[IpAddress]) -> None:
         """An IPv6 subnet: its neighbours, and whoever answers when all nodes are asked."""
@@ -227,7 +284,7 @@ class Hosts:
             self._warn(Warned(f"asking all nodes on {link.name}", why_os(error)))
         macs = {
             one.ip: one.mac
-            for one in self._neighbours()
+            for one in self._neighbours() or ()
             if one.interface == link.name and one.mac and one.state is not NeighbourState.FAILED
         }
         known = [ip for ip in {**trips, **macs} if ip not in own]
@@ -236,17 +293,22 @@ class Hosts:
             if ip in trips:
                 self._tell(ip, Sign.ICMP, macs.get(ip), trips[ip])
         # What the kernel held may have gone: it is asked, and the table looked at again.
-        silent = frozenset(ip for ip in there if ip not in trips)
+        silent = [ip for ip in there if ip not in trips]
         if silent:
             self._resolve(silent)
 
 
-def _batches(blocks: Iterable[Block], own: frozenset[IpAddress]) -> Iterator[list[IpAddress]]:
-    batch: list[IpAddress] = []
+def _batches(
+    blocks: Iterable[Block], own: frozenset[IpAddress]
+) -> Iterator[tuple[list[Block], list[IpAddress]]]:
+    """Blocks that are asked side by side, and their addresses but for our own."""
+    batch: list[Block] = []
+    addresses: list[IpAddress] = []
     for block in blocks:
-        batch += [ip for ip in block.addresses() if ip not in own]
-        if len(batch) >= AT_ONCE:
-            yield batch
-            batch = []
-    if batch:
-        yield batch
+        batch.append(block)
+        addresses += [ip for ip in block.addresses() if ip not in own]
+        if len(addresses) >= AT_ONCE:
+            yield batch, addresses
+            batch, addresses = [], []
+    if addresses:
+        yield batch, addresses

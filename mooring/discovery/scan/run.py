@@ -20,6 +20,7 @@ from mooring.discovery.scan.asking import Asking
 from mooring.discovery.scan.budget import Bucket
 from mooring.discovery.scan.events import (
     Advanced,
+    BlockAsked,
     Event,
     Found,
     HostDone,
@@ -127,6 +128,9 @@ class _Work:
             self._ourselves()
             hosts.find(self._plan)
             self._judge_table(before, arp_table())
+            for block in self._plan.blocks:
+                if block.cidr in hosts.sure:
+                    self._tell(BlockAsked(block.cidr))
             if self._ports.numbers and not self._ending.is_set():
                 self._ask(hosts)
         finally:

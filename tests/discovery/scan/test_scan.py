@@ -74,6 +74,7 @@ def test_who_is_there_is_all_that_is_asked_when_no_ports_are_wanted(lab: Site) -
     assert found.hosts.keys() == {*near(lab), OWN, ROUTER}
     assert found.ports == {}
     assert found.phases == ["hosts"]
+    assert found.asked == [LAN]
 
 
 def test_hosts_behind_a_router_are_found_by_icmp_and_by_tcp(lab: Site) -> None:
@@ -82,6 +83,40 @@ def test_hosts_behind_a_router_are_found_by_icmp_and_by_tcp(lab: Site) -> None:
     assert Sign.ICMP in found.hosts[AWAY[0].ip].signs
     assert found.hosts["10.78.0.77"].signs == (Sign.TCP,)
     assert found.hosts[AWAY[0].ip].mac is None
+    assert found.asked == [FAR]
+
+
+def test_nobody_behind_a_router_is_taken_for_gone_by_who_may_not_ask_by_icmp(
+    lab: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(*_: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(finding, "Echoes", refused)
+    found = scan(lab.scanner, [FAR], Depth.NONE, allowed=[FAR])
+    assert AWAY[0].ip in found.hosts
+    assert found.asked == []
+
+
+def test_nobody_is_taken_for_gone_when_the_arp_table_had_no_room(
+    lab: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(wiring, "may_be_raw", lambda: False)
+    tables = iter([ArpTable(1024, 20, 3), ArpTable(1024, 20, 4)])
+    monkeypatch.setattr(finding, "arp_table", lambda: next(tables))
+    found = scan(lab.scanner, [LAN], Depth.NONE)
+    assert found.asked == []
+
+
+def test_nobody_is_taken_for_gone_when_the_cable_is_out(lab: Site) -> None:
+    lab.core.batch("link set sc0 down")
+    try:
+        found = scan(lab.scanner, [LAN], Depth.NONE)
+    finally:
+        lab.core.batch("link set sc0 up")
+    assert found.hosts.keys() == {OWN}
+    assert found.asked == []
+    assert [one.what for one in found.warnings] == [f"asking {LAN} on eth0"]
 
 
 def test_one_host_again_asks_no_other(lab: Site) -> None:
@@ -115,6 +150,7 @@ def test_without_rights_the_same_is_found_through_the_kernel_and_said(
     found = scan(lab.scanner, [LAN])
     assert without_us(found.ports) == near(lab)
     assert found.hosts[NEAR[0].ip].mac == NEAR[0].mac
+    assert found.asked == [LAN]
     (warned,) = found.warnings
     assert "CAP_NET_RAW" in warned.why
     assert "setcap" in warned.remedy
@@ -219,6 +255,17 @@ def test_a_sweep_by_the_kernel_takes_no_more_of_its_table_than_there_is(
         ip for ip in near(lab) if ipaddress.ip_address(ip) <= ipaddress.ip_address("10.77.0.127")
     }
     assert found.hosts.keys() == expected | {ROUTER}
+
+
+def test_the_kernel_asks_for_hundreds_of_silent_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    need("netns")
+    monkeypatch.setattr(wiring, "may_be_raw", lambda: False)
+    monkeypatch.setattr(finding, "arp_table", lambda: ArpTable(2000, 0, 0))
+    there = {f"10.77.{third}.{last}" for third in (0, 1) for last in range(9, 250, 10)}
+    with site([Spec(ip, (22,)) for ip in there], ["10.77.0.0/23"]) as lab:
+        found = scan(lab.scanner, ["10.77.0.0/23"], Depth.NONE)
+        assert there <= found.hosts.keys()
+        assert len(found.asked) == 2
 
 
 def test_no_open_port_is_missed_where_every_tenth_packet_is_lost() -> None:
