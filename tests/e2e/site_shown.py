@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +32,8 @@ class Shown:
     failed: str
     bus: str
     remotes: dict[str, str]
+    online: Callable[[], None]
+    """Let the agents be heard of, which they must be each minute."""
 
     def remote(self, address: str) -> str:
         return self.remotes[address]
@@ -88,6 +91,16 @@ def fill(page: Page, url: str) -> Shown:
     forwarder = links.Forwarder(url, key)
     forwarder.poll()
     forwarder.report(*links.shown())
+
+    def online() -> None:
+        for machine, _ in machines:
+            name = machine.hostname
+            agent = agents.get(name) or Scanner(url, key, name, outboxes[name])
+            agent.poll([running] if name == "gateway" else [])
+        rig.poll()
+        forwarder.poll()
+
+    online()
     by_name = {h["name"]: h["id"] for h in site.get("hosts?limit=200")["items"]}
     by_address = {a: h["id"] for h in site.get("hosts?limit=200")["items"] for a in h["addresses"]}
     subnets = {s["cidr"]: s["id"] for s in site.get("subnets?limit=200")["items"]}
@@ -102,6 +115,7 @@ def fill(page: Page, url: str) -> Shown:
         failed=failed,
         bus=bus,
         remotes=remotes,
+        online=online,
     )
 
 

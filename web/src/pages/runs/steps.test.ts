@@ -35,3 +35,8 @@ test('a look has the steps that it has said', () => {
     'containers now',
   ])
 })
+
+test('a scan that failed without saying where broke in the last phase that it was in', () => {
+  const run = scan({ state: 'failed', phases: [{ name: 'hosts', done: 31, total: 256 }] })
+  expect(states(run)).toEqual(['hosts broken', 'ports next', 'services next'])
+})

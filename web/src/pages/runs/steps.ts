@@ -31,7 +31,8 @@ export function steps(run: Run): Step[] {
   if (run.phase && !told.has(run.phase)) told.set(run.phase, { name: run.phase, done: run.done, total: run.total })
   const planned = run.kind === 'scan' ? (run.order?.depth === 'none' ? ['hosts'] : ['hosts', 'ports', 'services']) : []
   const names = [...new Set([...planned, ...told.keys()])]
-  const at = names.indexOf(run.phase ?? '')
+  // One that failed may say no phase any more: it broke in the last that it was in.
+  const at = names.indexOf(run.phase ?? [...told.keys()].at(-1) ?? '')
   return names.map((name, i) => {
     const { done = 0, total = null } = told.get(name) ?? {}
     return { name, title: titles[name] ?? plain(name), state: stateOf(run, i, at, told.has(name)), done, total }
