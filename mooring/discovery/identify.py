@@ -59,6 +59,7 @@ def identify(seen: Seen, catalogue: Catalogue) -> OpenPort:
         services=services,
         tls=seen.tls,
         says=says(seen) or _likely(seen, found, catalogue),
+        asked=seen.asked,
     )
 
 

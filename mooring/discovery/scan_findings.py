@@ -97,7 +97,7 @@ class Findings:
         for port in ports:
             key = (port.protocol, port.number)
             # A port that was asked says more than the same port when it was found.
-            if key not in host.ports or port.services or port.says or port.tls:
+            if key not in host.ports or port.asked or port.services or port.says or port.tls:
                 host.ports[key] = port
                 part.news = True
 

@@ -52,6 +52,8 @@ class Seen:
     number: int
     sights: tuple[Sight, ...] = ()
     tls: bool = False
+    asked: bool = False
+    """It was asked to the end: there is nothing more that it would show."""
 
 
 def readable(text: str, most: int = 200) -> str:

@@ -78,6 +78,8 @@ class OpenPort:
     tls: bool = False
     says: str = ""
     """What it showed of itself, for a person to read, at most 200 characters."""
+    asked: bool = False
+    """It was asked what it is, to the end: what it does not show it is not any more."""
 
     @property
     def place(self) -> str:

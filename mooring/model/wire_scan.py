@@ -78,7 +78,7 @@ def _host(reader: Reader, block: IpNetwork, raw: Raw) -> ScannedHost:
 def _port(reader: Reader, where: str, raw: Raw) -> OpenPort:
     p = read(raw, on_wire.OpenPort, says=MAX_SEEN)
     found = services(reader, p.services, f"{where}{p.number}: ")
-    return OpenPort(p.protocol, p.number, found, p.tls, p.says)
+    return OpenPort(p.protocol, p.number, found, p.tls, p.says, p.asked)
 
 
 def services(reader: Reader, raws: list[Raw], where: str) -> tuple[Service, ...]:

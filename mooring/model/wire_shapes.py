@@ -216,6 +216,7 @@ class OpenPort(Struct):
     services: Items = []
     tls: bool = False
     says: str = ""
+    asked: bool = False
 
 
 class ScanOrder(Struct):

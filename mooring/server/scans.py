@@ -193,8 +193,7 @@ PORT_QUIET = frozenset({"services", "says", "confidence"})
 def port_row(host_id: str, ip: str, told: Mapping[str, Any], stored: Mapping[Place, Row]) -> Values:
     """A port as it shall be kept, of how it is told.
 
-    One that shows nothing keeps what was known of it: it has not been asked yet, or did not
-    answer this time.
+    One that was not asked, or not to the end, and shows nothing keeps what was known of it.
     """
     row = {
         "host_id": host_id,
@@ -208,7 +207,7 @@ def port_row(host_id: str, ip: str, told: Mapping[str, Any], stored: Mapping[Pla
         "confidence": told["services"][0]["confidence"] if told["services"] else 0.0,
     }
     before = stored.get((host_id, ip, row["protocol"], row["number"]))
-    if before and not (row["services"] or row["says"] or row["tls"]):
+    if before and not (told["asked"] or row["services"] or row["says"] or row["tls"]):
         return {name: before[name] for name in row}
     return row
 

@@ -415,6 +415,15 @@ async def test_a_port_that_takes_no_connection_says_why() -> None:
     one = await ask_port(HERE, port, NOTHING, quick())
     assert one.closed == "connection refused"
     assert not one.sights
+    assert not one.seen.asked
+
+
+async def test_a_port_was_asked_when_nothing_is_left_to_ask_and_not_when_it_was_cut_off() -> None:
+    async with serving(silence) as port:
+        whole = await identify_port(HERE, port, NOTHING, quick())
+        cut_off = await identify_port(HERE, port, NOTHING, quick(port_s=0.05))
+    assert (whole.asked, whole.services, whole.says) == (True, (), "")
+    assert not cut_off.asked
 
 
 async def test_printers_raw_ports_are_never_asked() -> None:

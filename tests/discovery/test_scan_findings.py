@@ -59,6 +59,16 @@ def test_what_is_told_again_is_no_news() -> None:
     assert known.news() == []
 
 
+def test_that_a_port_was_asked_is_told_also_when_it_showed_nothing() -> None:
+    known = findings()
+    known.host(found())
+    known.ports(ALPHA, [80, 81])
+    known.answered(ALPHA, [OpenPort(Protocol.TCP, 80, asked=True)])
+    known.ports(ALPHA, [80])
+    scan, _ = known.snapshot(LAN, 0.0)
+    assert [(p.number, p.asked) for p in scan.hosts[0].ports] == [(80, True), (81, False)]
+
+
 def test_a_port_that_was_asked_stays_known_when_it_is_found_again() -> None:
     known = findings()
     known.host(found())

@@ -340,6 +340,7 @@ open_ports = st.builds(
     services=service_lists,
     tls=st.booleans(),
     says=texts(200),
+    asked=st.booleans(),
 )
 
 

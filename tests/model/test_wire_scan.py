@@ -29,7 +29,7 @@ from tests.model.test_wire import few, read, refused
 NGINX = Service(
     "nginx", "nginx", "web", "1.22.1", 0.9, (Evidence(Means.HTTP_HEADER, "server: nginx", 0.9),)
 )
-PORT = OpenPort(Protocol.TCP, 80, (NGINX,), False, "nginx/1.22.1")
+PORT = OpenPort(Protocol.TCP, 80, (NGINX,), False, "nginx/1.22.1", asked=True)
 HOST = ScannedHost(
     ipaddress.ip_address("10.0.0.5"),
     (Sign.ARP,),

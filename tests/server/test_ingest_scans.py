@@ -268,6 +268,20 @@ async def test_a_scan_on_its_way_takes_nothing_back_that_was_known(world: World)
     assert await titles(world) == []
 
 
+async def test_a_port_that_was_asked_and_shows_nothing_loses_the_name_of_what_was_there(
+    world: World,
+) -> None:
+    agent = await scanner(world)
+    await agent.report(scan(LAN, seen("10.0.0.40", A, port(80, "nginx", tls=True, says="hello"))))
+    await agent.report(scan(LAN, seen("10.0.0.40", A, port(80))))
+    assert (await world.one("ports"))["service"] == "nginx"
+    await agent.report(scan(LAN, seen("10.0.0.40", A, port(80, asked=True))))
+    found = await world.one("ports")
+    names = ("service", "title", "category", "version", "confidence", "services", "tls", "says")
+    assert [found[name] for name in names] == [None, None, None, "", None, [], False, ""]
+    assert await world.items("services") == []
+
+
 async def test_another_service_on_a_port_is_told(world: World) -> None:
     agent = await scanner(world)
     await agent.report(scan(LAN, seen("10.0.0.40", A, port(80), names=("nas",))))

@@ -55,10 +55,12 @@ class Asked:
     """What was asked and what came of it, a line each, for a person."""
     closed: str = ""
     """Why no connection came about; "" for an open port."""
+    ended: bool = False
+    """It took a connection, and was asked all that there is to ask."""
 
     @property
     def seen(self) -> Seen:
-        return Seen(Protocol.TCP, self.number, tuple(self.sights), tls=self.tls)
+        return Seen(Protocol.TCP, self.number, tuple(self.sights), self.tls, self.ended)
 
 
 async def identify_port(ip: IpAddress, port: int, catalogue: Catalogue, limits: Limits) -> OpenPort:
@@ -80,6 +82,7 @@ async def ask_port(ip: IpAddress, port: int, catalogue: Catalogue, limits: Limit
         try:
             async with asyncio.timeout(seconds):
                 await _Asking(asked, catalogue, limits).ask()
+                asked.ended = not asked.closed
         except TimeoutError:
             asked.story.append(f"cut off after {seconds:.1f} s")
     return asked
