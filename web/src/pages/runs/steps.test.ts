@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { steps } from './steps'
+import { steps, unitOf } from './steps'
 
 const scan = (over: object) =>
   ({ kind: 'scan', order: { targets: [], depth: 'light' }, state: 'running', phase: null, done: 0, total: null, phases: [], ...over }) as Parameters<typeof steps>[0]
@@ -39,4 +39,13 @@ test('a look has the steps that it has said', () => {
 test('a scan that failed without saying where broke in the last phase that it was in', () => {
   const run = scan({ state: 'failed', phases: [{ name: 'hosts', done: 31, total: 256 }] })
   expect(states(run)).toEqual(['hosts broken', 'ports next', 'services next'])
+})
+
+test('a scan that waits for another has come to none of its own phases', () => {
+  expect(states(scan({ state: 'starting', phase: 'waiting' }))).toEqual(['waiting now', 'hosts next', 'ports next', 'services next'])
+})
+
+test('what is counted while ports are looked at is ports', () => {
+  expect(unitOf('hosts')).toBe('addresses')
+  expect(unitOf('ports')).toBe('ports')
 })

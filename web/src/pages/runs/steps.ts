@@ -21,7 +21,7 @@ const titles: Readonly<Record<string, string>> = {
 }
 
 /** What is counted in a phase: `12 of 256 addresses`. */
-const units: Readonly<Record<string, string>> = { hosts: 'addresses', ports: 'hosts', services: 'ports' }
+const units: Readonly<Record<string, string>> = { hosts: 'addresses', ports: 'ports', services: 'ports' }
 
 export const unitOf = (phase: string) => units[phase] ?? ''
 
@@ -30,7 +30,8 @@ export function steps(run: Run): Step[] {
   const told = new Map((run.phases ?? []).map((phase) => [phase.name, phase]))
   if (run.phase && !told.has(run.phase)) told.set(run.phase, { name: run.phase, done: run.done, total: run.total })
   const planned = run.kind === 'scan' ? (run.order?.depth === 'none' ? ['hosts'] : ['hosts', 'ports', 'services']) : []
-  const names = [...new Set([...planned, ...told.keys()])]
+  // What is not of the plan, as waiting for another scan, comes before it.
+  const names = [...[...told.keys()].filter((name) => !planned.includes(name)), ...planned]
   // One that failed may say no phase any more: it broke in the last that it was in.
   const at = names.indexOf(run.phase ?? [...told.keys()].at(-1) ?? '')
   return names.map((name, i) => {
