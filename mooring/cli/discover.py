@@ -41,6 +41,7 @@ def discover(
     scan: Scan = None,
     full: bool = False,
     hosts_only: bool = False,
+    services: bool = True,
     allow: Allow = None,
     interface: str | None = None,
     rate: Rate = RATE,
@@ -51,11 +52,12 @@ def discover(
     """Look at this machine once and print what is seen, or scan networks from here.
 
     Interfaces, subnets, routes, neighbours, and the containers of Docker and Podman; with --scan
-    the hosts of a network and their open TCP ports.
+    the hosts of a network, their open ports, and what answers there.
 
     Args:
         full: Look at all 65,535 ports, not only at those that services are usually found on.
         hosts_only: Look only who is there.
+        services: Ask open ports what they are.
         interface: Take only this interface's networks as this machine's.
         rate: Packets a second at the most.
         target_rate: Packets a second to any one host at the most.
@@ -63,17 +65,14 @@ def discover(
     logging.set_up(log_level)
     if scan:
         from mooring.cli.scan import scan as scan_networks
-        from mooring.cli.scan import usual_ports
 
-        depth = Depth.FULL if full else Depth.NONE if hosts_only else Depth.LIGHT
-        usual = usual_ports() if depth is Depth.LIGHT else ()
-        options = ScanOptions(rate=rate, target_rate=target_rate, usual=usual)
         scan_networks(
             scan,
-            depth=depth,
+            depth=Depth.FULL if full else Depth.NONE if hosts_only else Depth.LIGHT,
+            services=services,
             allow=allow or (),
             interface=interface,
-            options=options,
+            options=ScanOptions(rate=rate, target_rate=target_rate),
             as_json=format == "json",
         )
         return

@@ -34,7 +34,7 @@ from mooring.discovery.scan.events import (
     Warned,
 )
 from mooring.discovery.scan_findings import Findings
-from mooring.discovery.scan_turns import Turns
+from mooring.discovery.scan_services import Asking
 from mooring.model.net import IpAddress, IpNetwork
 from mooring.model.report import RunMark
 from mooring.model.scan import MAX_ALLOWED, Depth, ScanOrder
@@ -45,12 +45,6 @@ log = structlog.get_logger(__name__)
 REPORT_EVERY = 2.0
 """Seconds between two reports of one block while more is found in it."""
 LOOK_FOR_NEWS = 0.25
-AT_ONCE = 128
-"""Ports that are asked what they are at the same time."""
-AT_ONCE_OF_ONE = 6
-"""Of them those of one host."""
-UDP = 0
-"""In the place of a port: all UDP ports of a host, which are asked in one go."""
 MAX_ALIKE = 20
 """Lines of one kind that a run's story has; the log has them all."""
 
@@ -156,8 +150,6 @@ class ScanRun:
         self._phase_began = 0.0
         self._done_before = 0
         """What was done of the phase when it began: ports are asked while others are looked for."""
-        self._turns = Turns(AT_ONCE, AT_ONCE_OF_ONE)
-        self._all_asked = asyncio.Event()
         self._tasks = tasks
         self._keeping = asyncio.Lock()
 
@@ -207,21 +199,24 @@ class ScanRun:
         try:
             async with asyncio.TaskGroup() as group:
                 news = group.create_task(self._report_news(found), name="scan.news")
-                await self._find(planned, tools, found, group)
+                asking = Asking(
+                    tools,
+                    group,
+                    answered=found.answered,
+                    failed=lambda text: self._write("port_not_asked", text, "warning"),
+                    advanced=self._asked,
+                )
+                await self._find(planned, tools, found, asking)
                 if found.depth is not Depth.NONE:
-                    turns = self._turns
-                    await self._begin_next("services", turns.total, found, turns.done)
-                    self._ask_more(tools, found, group)
-                    await self._all_asked.wait()
+                    await self._begin_next("services", asking.total, found, asking.done)
+                    await asking.wait()
                 self._end_phase(found)
                 news.cancel()
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from failed
 
-    # --- hosts and ports
-
     async def _find(
-        self, planned: plans.Plan, tools: Tools, found: Findings, group: asyncio.TaskGroup
+        self, planned: plans.Plan, tools: Tools, found: Findings, asking: Asking
     ) -> None:
         async with contextlib.aclosing(tools.scanner.scan(planned, found.depth)) as events:
             async for event in events:
@@ -238,8 +233,7 @@ class ScanRun:
                     case PortsFound(ip, ports):
                         found.ports(ip, ports)
                     case HostDone():
-                        self._host_done(event, found)
-                        self._ask_more(tools, found, group)
+                        self._host_done(event, found, asking)
                     case Warned(what, why, remedy):
                         text = f"{what}: {why}" + (f" ({remedy})" if remedy else "")
                         self._tell(
@@ -253,7 +247,7 @@ class ScanRun:
             await self._report(found, found.news())
         self._begin_phase(phase, total, done)
 
-    def _host_done(self, host: HostDone, found: Findings) -> None:
+    def _host_done(self, host: HostDone, found: Findings, asking: Asking) -> None:
         found.ports(host.ip, host.ports)
         if host.all_open:
             self._tell(
@@ -265,40 +259,11 @@ class ScanRun:
             )
             return
         found.looked(host.ip, depth=found.depth)
-        self._turns.add(host.ip, (UDP, *host.ports))
-        self._all_asked.clear()
+        asking.add(host.ip, host.ports)
 
-    # --- services
-
-    def _ask_more(self, tools: Tools, found: Findings, group: asyncio.TaskGroup) -> None:
-        while (turn := self._turns.take()) is not None:
-            group.create_task(self._ask(*turn, tools, found, group), name="scan.ask")
-        if self._turns.done == self._turns.total:
-            self._all_asked.set()
-
-    async def _ask(
-        self,
-        ip: IpAddress,
-        number: int,
-        tools: Tools,
-        found: Findings,
-        group: asyncio.TaskGroup,
-    ) -> None:
-        """Ask a port what it is. One that can't be asked costs no other."""
-        try:
-            if number == UDP:
-                found.answered(ip, await tools.ask_udp(ip))
-            else:
-                found.answered(ip, [await tools.ask(ip, number)])
-        except Exception as error:
-            log.error("port_not_asked", ip=str(ip), port=number, exc_info=error)
-            which = f"Port {number}" if number else "The UDP ports"
-            text = f"{which} of {ip} could not be asked what is there: {error!r}"
-            self._write("port_not_asked", text, "warning")
-        self._turns.finish(ip)
-        self._ask_more(tools, found, group)
+    def _asked(self, done: int) -> None:
         if self._said.phase == "services":
-            self._advance(self._turns.done, None)
+            self._advance(done, None)
 
     # --- reports
 

@@ -7,10 +7,13 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -42,7 +45,7 @@ def run(lab: Site, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_it_prints_the_hosts_their_ports_and_a_summary(lab: Site) -> None:
-    done = run(lab, "--scan", LAN)
+    done = run(lab, "--scan", LAN, "--no-services")
     assert (done.returncode, done.stderr) == (0, "")
     for spec in HOSTS:
         (line,) = [line for line in done.stdout.splitlines() if line.startswith(spec.ip + " ")]
@@ -53,12 +56,64 @@ def test_it_prints_the_hosts_their_ports_and_a_summary(lab: Site) -> None:
 
 
 def test_programs_get_json(lab: Site) -> None:
-    done = run(lab, "--scan", "attached", "--format", "json")
+    done = run(lab, "--scan", "attached", "--no-services", "--format", "json")
     said: dict[str, Any] = json.loads(done.stdout)
     found = {host["ip"]: set(host["ports"]) for host in said["hosts"] if host["ip"] not in EXTRA}
     assert found == lab.truth
     assert said["whole"] is True
     assert said["blocks"] == [LAN]
+
+
+@pytest.fixture
+def greeted(lab: Site) -> Iterator[str]:
+    """An address whose port 22 greets as OpenSSH does."""
+    spec = next(spec for spec in HOSTS if 22 not in spec.open and not spec.drops)
+    made = lab.hosts[spec.ip].call(socket.create_server, ("", 22))
+    ending = threading.Event()
+
+    def greet() -> None:
+        while not ending.is_set():
+            with suppress(OSError):
+                line, _ = made.accept()
+                with line:
+                    line.sendall(b"SSH-2.0-OpenSSH_9.2p1 Debian-2+deb12u3\r\n")
+                    line.recv(100)
+
+    thread = threading.Thread(target=greet)
+    thread.start()
+    yield spec.ip
+    ending.set()
+    made.shutdown(socket.SHUT_RDWR)
+    thread.join()
+    made.close()
+
+
+def test_it_prints_what_answers_on_each_port(lab: Site, greeted: str) -> None:
+    done = run(lab, "--scan", greeted)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.search(r"22 +OpenSSH 9\.2p1", done.stdout)
+    assert re.search(r"^1 hosts, \d+ open ports, \d+ services, ", done.stdout, re.MULTILINE)
+
+
+def test_programs_get_the_services_with_their_evidence(lab: Site, greeted: str) -> None:
+    said = json.loads(run(lab, "--scan", greeted, "--format", "json").stdout)
+    (host,) = said["hosts"]
+    (port,) = [one for one in host["answers"] if one["number"] == 22]
+    (ssh,) = port["services"]
+    assert (ssh["name"], ssh["version"]) == ("openssh", "9.2p1")
+    assert ssh["evidence"][0]["means"] == "ssh"
+    assert {one["number"] for one in host["answers"]} == set(host["ports"])
+
+
+def test_who_is_there_is_told_without_reading_what_only_services_need(lab: Site) -> None:
+    command = [sys.executable, "-X", "importtime", *COMMAND[1:], "--scan", LAN, "--hosts-only"]
+    done = lab.scanner.call(
+        subprocess.run, command, text=True, capture_output=True, check=True, timeout=100
+    )
+    modules = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "mooring.discovery.scan.run" in modules
+    unneeded = {"psutil", "mooring.discovery.catalogue", "mooring.discovery.scan_run"}
+    assert not unneeded & modules
 
 
 @pytest.mark.parametrize(
@@ -80,14 +135,18 @@ def test_what_can_not_be_scanned_is_explained(lab: Site, arguments: list[str], s
     assert "Traceback" not in done.stderr
 
 
-def test_ctrl_c_prints_what_was_found_by_then(lab: Site) -> None:
+@pytest.mark.parametrize(
+    ("phase", "slow"),
+    [("what is open", ["--full", "--target-rate", "100"]), ("what answers there", [])],
+)
+def test_ctrl_c_prints_what_was_found_by_then(lab: Site, phase: str, slow: list[str]) -> None:
     master, slave = pty.openpty()
-    slow = ["--scan", LAN, "--full", "--target-rate", "100", "--format", "json"]
-    process = lab.scanner.popen([*COMMAND, *slow], stdout=subprocess.PIPE, stderr=slave)
+    command = [*COMMAND, "--scan", LAN, "--format", "json", *slow]
+    process = lab.scanner.popen(command, stdout=subprocess.PIPE, stderr=slave)
     os.close(slave)
     shown = b""
     limit = time.monotonic() + 60
-    while b"what is open" not in shown:
+    while phase.encode() not in shown:
         assert time.monotonic() < limit
         shown += os.read(master, 4096)
     process.send_signal(signal.SIGINT)
@@ -97,4 +156,7 @@ def test_ctrl_c_prints_what_was_found_by_then(lab: Site) -> None:
     said = json.loads(out)
     assert process.returncode == 130
     assert said["whole"] is False
-    assert {spec.ip for spec in HOSTS} <= {host["ip"] for host in said["hosts"]}
+    found = {host["ip"]: set(host["ports"]) for host in said["hosts"]}
+    assert lab.truth.keys() <= found.keys()
+    if phase == "what answers there":
+        assert {ip: found[ip] for ip in lab.truth} == lab.truth
