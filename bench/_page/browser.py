@@ -123,6 +123,13 @@ class Tab:
         if grown[self.pid] < WEIGHT * 0.9:
             raise Failed(f"no process grew as the tab {self.name} did: {grown}")
 
+    def kept(self) -> float:
+        """MiB of the process's share once garbage is collected: what is really held."""
+        for _ in range(2):
+            self.browser.ask("HeapProfiler.collectGarbage", self.session)
+            time.sleep(0.3)
+        return process_memory(self.pid)[0]
+
     def memory(self) -> tuple[float, float, float]:
         """MiB: the process's share (PSS), all it has resident (RSS), the JavaScript heap."""
         used: float = self.browser.ask("Runtime.getHeapUsage", self.session)["usedSize"]

@@ -28,7 +28,8 @@ from tests.parts import need
 LIMITS = {1000: 300.0, 10000: 500.0}
 """MiB of a tab's process, by the number of hosts."""
 FLAT = 3.0
-"""MiB a minute that a tab may grow by in the last part and still be called flat."""
+"""MiB a minute that a tab may keep more in the last part, once garbage is collected at its begin
+and at its end, and still be called flat. In between it rises and falls as garbage comes and goes."""
 LAST = 180.0
 """Seconds at the end in which it has to be flat; three fifths of a shorter run."""
 EVERY = 2.0
@@ -107,6 +108,7 @@ def measure(
             samples: list[tuple[float, dict[str, tuple[float, float, float]]]] = []
             counts = [(0.0, before)]
             shown = False
+            kept: list[tuple[float, dict[str, float]]] = []
             while not course.done.is_set():
                 if course.hosts and not shown:
                     for name in ("Table", "Services") if layer else ("Table",):
@@ -114,11 +116,14 @@ def measure(
                     shown = True
                 course.done.wait(EVERY)
                 now = time.monotonic() - began
+                if not kept and now >= seconds - last_part(seconds):
+                    kept.append((now, {tab.name: tab.kept() for tab in tabs}))
                 samples.append((now, {tab.name: tab.memory() for tab in tabs}))
                 counts.append((now, _asked(server.url, token)))
                 if len(samples) % 15 == 0:
                     pss = ", ".join(f"{n} {m[0]:.0f}" for n, m in samples[-1][1].items())
                     say(f"  {now:4.0f} s: {course.hosts} hosts, MiB of {pss}")
+            kept.append((time.monotonic() - began, {tab.name: tab.kept() for tab in tabs}))
             reporting.join()
             lasted = time.monotonic() - began
             tabs[2].wait("document.body.innerText.includes('What it stored')")
@@ -129,7 +134,7 @@ def measure(
             gpu = sum(process_memory(pid)[1] for pid in browser.processes("GPU"))
         finally:
             server.stop()
-    return _judge(size, lasted, course, samples, counts, after, gpu, listed + drawn, say)
+    return _judge(size, lasted, course, samples, kept, counts, after, gpu, listed + drawn, say)
 
 
 def _ask(tab: Tab) -> str:
@@ -213,6 +218,11 @@ def _asked(url: str, token: str) -> dict[str, float]:
     return found
 
 
+def last_part(seconds: float) -> float:
+    """How long the part lasts in which a tab has to be flat."""
+    return min(LAST, seconds * 0.6)
+
+
 def slope(points: list[tuple[float, float]]) -> float:
     """What a value grows by in a minute: the line of least squares through (seconds, value)."""
     if len(points) < 2:
@@ -225,6 +235,7 @@ def _judge(
     lasted: float,
     course: Course,
     samples: list[tuple[float, dict[str, tuple[float, float, float]]]],
+    kept: list[tuple[float, dict[str, float]]],
     counts: list[tuple[float, dict[str, float]]],
     after: dict[str, tuple[float, float, float]],
     gpu: float,
@@ -234,7 +245,9 @@ def _judge(
     limit = next(
         (mib for hosts, mib in sorted(LIMITS.items()) if size <= hosts), max(LIMITS.values())
     )
-    since = lasted - min(LAST, lasted * 0.6)
+    since = lasted - last_part(lasted)
+    (at, begun), (end, ended) = kept[0], kept[-1]
+    minutes = max(end - at, 1.0) / 60
     tabs = {}
     for name in after:
         pss = [m[name][0] for _, m in samples]
@@ -245,6 +258,8 @@ def _judge(
             "heap_max": max(m[name][2] for _, m in samples),
             "pss_mib_a_minute": slope([(at, m[0]) for at, m in late]),
             "heap_mib_a_minute": slope([(at, m[2]) for at, m in late]),
+            "kept_mib": [begun[name], ended[name]],
+            "kept_mib_a_minute": (ended[name] - begun[name]) / minutes,
             "pss_after": after[name][0],
         }
     first, last = counts[0][1], counts[-1][1]
@@ -257,9 +272,9 @@ def _judge(
     faults = [course.failure] if course.failure else []
     faults += [f"{n} takes {t['pss_max']:.0f} MiB" for n, t in tabs.items() if t["pss_max"] > limit]
     faults += [
-        f"{n} grows by {t['pss_mib_a_minute']:.1f} MiB a minute"
+        f"{n} keeps {t['kept_mib_a_minute']:.1f} MiB a minute more"
         for n, t in tabs.items()
-        if t["pss_mib_a_minute"] > FLAT
+        if t["kept_mib_a_minute"] > FLAT
     ]
     faults += [f"{path} is asked {n:.2f} times a second" for path, n in asked.items() if n > 1.02]
     if shown.count(f"{size:,}") < 2:
@@ -272,7 +287,8 @@ def _judge(
         say(
             f"  {name:6} PSS {t['pss_max']:4.0f} MiB at most (RSS {t['rss_max']:.0f}, heap "
             f"{t['heap_max']:.0f}), last {lasted - since:.0f} s "
-            f"{t['pss_mib_a_minute']:+.1f} MiB/min (heap {t['heap_mib_a_minute']:+.1f}), "
+            f"{t['pss_mib_a_minute']:+.1f} MiB/min (heap {t['heap_mib_a_minute']:+.1f}), kept "
+            f"{t['kept_mib'][0]:.0f} -> {t['kept_mib'][1]:.0f}: {t['kept_mib_a_minute']:+.1f}, "
             f"after the run {t['pss_after']:.0f}"
         )
     for path, n in asked.items():
