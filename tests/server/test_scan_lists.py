@@ -12,6 +12,8 @@ import pytest
 from mooring.model.container import Attachment, PublishedPort
 from mooring.model.report import Engines
 from mooring.model.scan import Depth
+from mooring.server.api.scan_shapes import MapWorkloads
+from mooring.server.api.shapes import Map
 from mooring.server.workloads import leads_to
 from tests.server.scanned import port, scan, seen, service
 from tests.server.world import (
@@ -207,6 +209,9 @@ async def test_the_map_shows_what_hosts_run(world: World) -> None:
         (hosts["172.17.0.2"], "redis"): [80],
     }
     assert drawn["total"] == len(drawn["workloads"])
+    # It is sent as it is drawn: nothing else would tell that it is not what the API describes.
+    MapWorkloads.model_validate(drawn, strict=True)
+    Map.model_validate(await world.get("map"), strict=True)
     assert (await world.get("map/workloads", params={"network_id": "other"}))["workloads"] == []
     kinds = {h["label"]: h["kind"] for h in (await world.get("map"))["hosts"]}
     assert kinds["nas"] == "storage"

@@ -26,4 +26,4 @@ async def list_audit(
     entity_id: Annotated[str | None, Query(max_length=36, description="Of this thing")] = None,
 ) -> Page[AuditEntry]:
     page = await audit.page(connection, ask, user_id=user_id, entity=entity, entity_id=entity_id)
-    return paged(AuditEntry, page)
+    return await paged(AuditEntry, page)

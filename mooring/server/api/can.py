@@ -49,7 +49,7 @@ async def list_can_buses(
         condition=condition,
         gone=gone,
     )
-    return paged(CanBus, page)
+    return await paged(CanBus, page)
 
 
 @router.get("/can-buses/{can_bus_id}", tags=["can-buses"])
@@ -94,4 +94,4 @@ async def list_can_recoveries(
     page = await can.recoveries(
         connection, ask, network_id=network_id, agent_id=agent_id, can_bus_id=can_bus_id
     )
-    return paged(CanRecovery, page)
+    return await paged(CanRecovery, page)

@@ -37,7 +37,7 @@ async def list_containers(
         compose_project=project,
         state=container_state,
     )
-    return paged(Container, found)
+    return await paged(Container, found)
 
 
 @router.get("/{container_id}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -18,6 +20,7 @@ from mooring.server.api.problems import Refused
 from mooring.server.api.shapes import Page
 from mooring.server.auth import Principal
 from mooring.server.db.listing import DEFAULT_LIMIT, MAX_LIMIT, Ask, Paged
+from mooring.server.merge import Row
 from mooring.server.state import State
 
 log = structlog.get_logger(__name__)
@@ -25,6 +28,8 @@ log = structlog.get_logger(__name__)
 Shaped = TypeVar("Shaped", bound=BaseModel)
 
 COOKIE = "mooring_session"
+TURN = 100
+"""Rows that are made shapes of before others have a turn."""
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 NO_ENTRY = {401: {"description": "Nobody known"}, 403: {"description": "Not allowed"}}
 
@@ -174,7 +179,15 @@ def shaped(model: type[Shaped], row: Mapping[str, Any], **more: Any) -> Shaped:
     return model.model_validate({**columns, **more})
 
 
-def paged(model: type[Shaped], page: Paged) -> Page[Shaped]:
-    return Page[model](  # type: ignore[valid-type]
-        items=[shaped(model, row) for row in page.rows], next=page.next, total=page.total
-    )
+async def paged(
+    model: type[Shaped], page: Paged, shape: Callable[[Row], Shaped] | None = None
+) -> Page[Shaped]:
+    """A page of shapes: the rows' own, or what ``shape`` makes of them. Others have turns
+    between."""
+    shape = shape or partial(shaped, model)
+    items: list[Shaped] = []
+    for first in range(0, len(page.rows), TURN):
+        if first:
+            await asyncio.sleep(0)
+        items += [shape(row) for row in page.rows[first : first + TURN]]
+    return Page[model](items=items, next=page.next, total=page.total)  # type: ignore[valid-type]

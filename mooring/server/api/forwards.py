@@ -98,7 +98,7 @@ async def list_link_history(
     """What happened to the link and to its forwards, newest first."""
     if await forwards.by_id(connection, remote_host_id) is None:
         raise missing("remote host", remote_host_id)
-    return paged(LinkMoment, await forwards.history(connection, ask, remote_host_id))
+    return await paged(LinkMoment, await forwards.history(connection, ask, remote_host_id))
 
 
 @router.get("/forwards", tags=["forwards"])
@@ -121,7 +121,7 @@ async def list_forwards(
         protocol=protocol,
         gone=gone,
     )
-    return paged(Forward, page)
+    return await paged(Forward, page)
 
 
 @router.get("/forwards/{forward_id}", tags=["forwards"])

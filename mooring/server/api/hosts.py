@@ -44,6 +44,11 @@ def _host(row: Row) -> Host:
     return shaped(Host, row, named=row["given_name"] is not None)
 
 
+def _route(row: Row) -> Route:
+    told = {name: row[name] or None for name in ("gateway", "interface")}
+    return shaped(Route, {**row, **told})
+
+
 @router.get("/hosts", tags=["hosts"])
 async def list_hosts(
     ask: TheAsk,
@@ -54,7 +59,7 @@ async def list_hosts(
     service: ServiceId = None,
 ) -> Page[Host]:
     page = await hosts.page(connection, ask, network_id, subnet_id, service)
-    return Page[Host](items=[_host(row) for row in page.rows], next=page.next, total=page.total)
+    return await paged(Host, page, _host)
 
 
 @router.get("/hosts/{host_id}", tags=["hosts"])
@@ -102,15 +107,12 @@ async def list_interfaces(
 ) -> Page[Interface]:
     page = await hosts.parts(connection, "interface", ask, host_id)
     addresses = await hosts.addresses_of(connection, [row["id"] for row in page.rows])
-    items = [
-        shaped(
-            Interface,
-            row,
-            addresses=[shaped(InterfaceAddress, a) for a in addresses.get(row["id"], [])],
-        )
-        for row in page.rows
-    ]
-    return Page[Interface](items=items, next=page.next, total=page.total)
+
+    def shape(row: Row) -> Interface:
+        own = [shaped(InterfaceAddress, a) for a in addresses.get(row["id"], [])]
+        return shaped(Interface, row, addresses=own)
+
+    return await paged(Interface, page, shape)
 
 
 @router.get("/routes", tags=["routes"])
@@ -118,20 +120,14 @@ async def list_routes(
     ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
 ) -> Page[Route]:
     page = await hosts.parts(connection, "route", ask, host_id)
-    items = [
-        shaped(
-            Route, {**row, "gateway": row["gateway"] or None, "interface": row["interface"] or None}
-        )
-        for row in page.rows
-    ]
-    return Page[Route](items=items, next=page.next, total=page.total)
+    return await paged(Route, page, _route)
 
 
 @router.get("/neighbours", tags=["neighbours"])
 async def list_neighbours(
     ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
 ) -> Page[Neighbour]:
-    return paged(Neighbour, await hosts.parts(connection, "neighbour", ask, host_id))
+    return await paged(Neighbour, await hosts.parts(connection, "neighbour", ask, host_id))
 
 
 @router.get("/set-aside", tags=["set-aside"])
@@ -139,4 +135,4 @@ async def list_set_aside(
     ask: TheAsk, connection: Reading, _: Viewer, host_id: HostId = None
 ) -> Page[SetAside]:
     """Items of reports that could not be stored, each with its reason."""
-    return paged(SetAside, await hosts.parts(connection, "set_aside", ask, host_id))
+    return await paged(SetAside, await hosts.parts(connection, "set_aside", ask, host_id))

@@ -20,7 +20,7 @@ router = APIRouter(prefix="/networks", tags=["networks"])
 async def list_networks(
     ask: TheAsk, state: TheState, connection: Reading, _: Viewer
 ) -> Page[Network]:
-    return paged(Network, await networks.page(connection, ask, state.clock()))
+    return await paged(Network, await networks.page(connection, ask, state.clock()))
 
 
 @router.get("/{network_id}")

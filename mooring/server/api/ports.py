@@ -43,7 +43,7 @@ async def list_ports(
         number=number,
         gone=gone,
     )
-    return paged(Port, found)
+    return await paged(Port, found)
 
 
 @router.get("/{port_id}")

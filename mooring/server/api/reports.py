@@ -38,7 +38,7 @@ BODY = {"requestBody": {"content": {"application/json": {"schema": {"type": "obj
 async def list_reports(
     ask: TheAsk, connection: Reading, _: Viewer, agent_id: AgentId = None
 ) -> Page[Report]:
-    return paged(Report, await agents.reports(connection, ask, agent_id))
+    return await paged(Report, await agents.reports(connection, ask, agent_id))
 
 
 @router.post("", openapi_extra=BODY)

@@ -89,7 +89,7 @@ async def list_run_lines(run_id: str, ask: TheAsk, connection: Reading, _: Viewe
     """The story of a run, as its agent told it: the last thousand lines."""
     if await runs.by_id(connection, run_id) is None:
         raise missing("run", run_id)
-    return paged(RunLine, await runs.lines(connection, ask, run_id))
+    return await paged(RunLine, await runs.lines(connection, ask, run_id))
 
 
 @router.post("", status_code=202)

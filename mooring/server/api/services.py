@@ -17,4 +17,4 @@ async def list_services(
     ask: TheAsk, connection: Reading, _: Viewer, network_id: NetworkId = None
 ) -> Page[ServiceCount]:
     """Each with its number of hosts, ports and containers; its id is its name."""
-    return paged(ServiceCount, await ports.services(connection, ask, network_id))
+    return await paged(ServiceCount, await ports.services(connection, ask, network_id))

@@ -16,7 +16,7 @@ router = APIRouter(prefix="/subnets", tags=["subnets"])
 async def list_subnets(
     ask: TheAsk, connection: Reading, _: Viewer, network_id: NetworkId = None
 ) -> Page[Subnet]:
-    return paged(Subnet, await subnets.page(connection, ask, network_id))
+    return await paged(Subnet, await subnets.page(connection, ask, network_id))
 
 
 @router.get("/{subnet_id}")

@@ -21,4 +21,4 @@ async def list_events(
     network_id: NetworkId = None,
     entity_id: Annotated[str | None, Query(max_length=36, description="Of this thing")] = None,
 ) -> Page[Event]:
-    return paged(Event, await timeline.page(connection, ask, network_id, entity_id))
+    return await paged(Event, await timeline.page(connection, ask, network_id, entity_id))

@@ -9,12 +9,13 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Table, event, make_url
+from sqlalchemy import Connection, CursorResult, Table, event, make_url
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from mooring.core.errors import UsageError
+from mooring.server.merge import Row
 
 __all__ = ["READ_ONLY", "AsyncConnection", "Database", "database_url"]
 
@@ -23,6 +24,8 @@ CONNECT_WITHIN = 10
 """Seconds that PostgreSQL has to answer when it is called."""
 LOCKED_WITHIN = 15.0
 """Seconds that a writer of SQLite waits for another."""
+TURN = 500
+"""Rows that are made dicts of before others have a turn."""
 _OPTIONS = frozenset({"host", "passfile", "port", "ssl", "target_session_attrs"})
 
 
@@ -65,6 +68,17 @@ async def insert_new(
     dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
     statement = dialect.insert(table).values(values).on_conflict_do_nothing(index_elements=key)
     return (await connection.execute(statement)).rowcount == 1
+
+
+async def rows_of(result: CursorResult[Any]) -> list[Row]:
+    """All rows of a result, each a dict by its columns. Between many, others have a turn."""
+    names = tuple(result.keys())
+    rows: list[Row] = []
+    for part in result.partitions(TURN):
+        rows += [dict(zip(names, row, strict=True)) for row in part]
+        if len(part) == TURN:
+            await asyncio.sleep(0)
+    return rows
 
 
 class Database:

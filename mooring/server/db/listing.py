@@ -21,6 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mooring.server.db.engine import rows_of
 from mooring.server.merge import Row
 
 DEFAULT_LIMIT = 25
@@ -106,12 +107,12 @@ async def fetch(
         query = query.where(_after(expression, value, table.c.id, last_id, descending))
     order = (expression.desc(), table.c.id.desc()) if descending else (expression, table.c.id)
     result = await connection.execute(query.order_by(*order).limit(ask.limit + 1))
-    rows = [dict(row) for row in result.mappings()]
+    rows = await rows_of(result)
     following = None
     if len(rows) > ask.limit:
         rows.pop()
         following = _write_cursor(sort, rows[-1]["sort_value"], rows[-1]["id"])
-    return Paged(list(rows), following, total or 0)
+    return Paged(rows, following, total or 0)
 
 
 def _after(

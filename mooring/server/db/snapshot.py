@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, Table, bindparam, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
+from mooring.server.db.engine import rows_of
 from mooring.server.merge import Difference, Row, Values, difference, unseen
 
 Item = TypeVar("Item")
@@ -20,7 +21,7 @@ BATCH = 250
 
 async def rows(connection: AsyncConnection, table: Table, where: ColumnElement[bool]) -> list[Row]:
     result = await connection.execute(select(table).where(where))
-    return [dict(row) for row in result.mappings()]
+    return await rows_of(result)
 
 
 async def store(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, String, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mooring.server.db.engine import rows_of
 from mooring.server.db.tables import address, agent, container, host, port, subnet
 from mooring.server.merge import Row
 
@@ -55,8 +56,8 @@ async def read(connection: AsyncConnection, network_id: str | None, most: int) -
     )
     count = select(func.count()).select_from(host).where(*drawn)
     return Found(
-        [dict(row) for row in (await connection.execute(subnets)).mappings()],
-        [dict(row) for row in (await connection.execute(hosts)).mappings()],
+        await rows_of(await connection.execute(subnets)),
+        await rows_of(await connection.execute(hosts)),
         [(h, s) for h, s in await connection.execute(places)],
         (await connection.execute(count)).scalar_one(),
     )
@@ -93,6 +94,6 @@ async def workloads(
         .limit(most)
     )
     return (
-        [dict(row) for row in (await connection.execute(at_ports)).mappings()],
-        [dict(row) for row in (await connection.execute(inside)).mappings()],
+        await rows_of(await connection.execute(at_ports)),
+        await rows_of(await connection.execute(inside)),
     )
