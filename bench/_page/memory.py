@@ -29,7 +29,7 @@ LIMITS = {1000: 300.0, 10000: 500.0}
 """MiB of a tab's process, by the number of hosts."""
 FLAT = 3.0
 """MiB a minute that a tab may keep more in the last part, once garbage is collected at its begin
-and at its end, and still be called flat. In between it rises and falls as garbage comes and goes."""
+and at its end, and still be called flat. Between them it rises and falls with the garbage."""
 LAST = 180.0
 """Seconds at the end in which it has to be flat; three fifths of a shorter run."""
 EVERY = 2.0
