@@ -98,6 +98,10 @@ class Client:
         self._version = await self._read("/version", docker_json.version)
         return self._version
 
+    async def known(self) -> Version:
+        """What the engine is, asked for if nobody has yet."""
+        return self._version or await self.version()
+
     async def containers(self) -> Listed[Container]:
         """All containers, also those that do not run, and what made no sense."""
         return await self._read(await self._path("/containers/json?all=1"), docker_json.containers)
@@ -105,7 +109,7 @@ class Client:
     async def networks(self) -> Listed[EngineNetwork]:
         """All networks, and what made no sense."""
         path = await self._path("/networks")
-        kind = (self._version or await self.version()).kind
+        kind = (await self.known()).kind
         return await self._read(path, lambda answer: docker_json.networks(answer, kind))
 
     async def inspect(self, container: str) -> Inspected:
@@ -114,7 +118,7 @@ class Client:
         return await self._read(path, inspected)
 
     async def _path(self, path: str) -> str:
-        version = self._version or await self.version()
+        version = await self.known()
         return f"/v{version.spoken}{path}"
 
     async def _read(self, path: str, parse: Callable[[bytes], Parsed]) -> Parsed:

@@ -6,7 +6,6 @@ Asks by GET only. Never raises for an engine and never waits for one longer than
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import time
@@ -16,8 +15,8 @@ from dataclasses import replace
 import structlog
 
 from mooring.core.docker import DEADLINE, Client, EngineError
-from mooring.core.docker_inspect import Inspected, complete, lacks
-from mooring.core.docker_json import Listed, fitting
+from mooring.core.docker_json import Listed
+from mooring.core.docker_lister import Lister
 from mooring.discovery.catalogue import load, users_folders
 from mooring.discovery.identify import identify_container
 from mooring.model.container import Container, Engine, EngineKind, EngineNetwork, EngineState
@@ -27,9 +26,6 @@ log = structlog.get_logger(__name__)
 
 DOCKER = "unix:///var/run/docker.sock"
 """Where Docker's engine listens unless told otherwise."""
-MAX_INSPECTED = 500
-"""Containers of one engine that are asked for one by one."""
-INSPECTED_AT_ONCE = 8
 
 
 def sockets(
@@ -129,7 +125,6 @@ async def _ask(socket: str, deadline: float) -> tuple[Engine, tuple[SetAside, ..
         client = Client(socket, deadline=deadline)
         version = await client.version()
         (containers, bad), (networks, worse) = await _lists(client)
-        containers, heavy = await _whole(client, containers, version.kind)
     except EngineError as error:
         elapsed = _milliseconds(started)
         timed_out = error.state is EngineState.TIMED_OUT
@@ -161,46 +156,21 @@ async def _ask(socket: str, deadline: float) -> tuple[Engine, tuple[SetAside, ..
         api=version.spoken,
         containers=len(containers),
         networks=len(networks),
-        set_aside=len(bad) + len(worse) + len(heavy),
+        set_aside=len(bad) + len(worse),
         elapsed_ms=engine.elapsed_ms,
     )
-    return engine, bad + worse + heavy
+    return engine, bad + worse
 
 
 async def _lists(client: Client) -> tuple[Listed[Container], Listed[EngineNetwork]]:
     """Both lists at once. One that fails ends the other, and its error is the engine's."""
     try:
         async with asyncio.TaskGroup() as group:
-            containers = group.create_task(client.containers(), name="containers")
+            containers = group.create_task(Lister(client).containers(), name="containers")
             networks = group.create_task(client.networks(), name="networks")
     except ExceptionGroup as failed:
         raise failed.exceptions[0] from failed
     return containers.result(), networks.result()
-
-
-async def _whole(
-    client: Client, containers: tuple[Container, ...], kind: EngineKind
-) -> Listed[Container]:
-    """With what the list lacks, as far as the containers tell it one by one within a deadline."""
-    lacking = [c for c in containers if lacks(c, kind)][:MAX_INSPECTED]
-    if not lacking:
-        return containers, ()
-    more: dict[str, Inspected] = {}
-    turns = asyncio.Semaphore(INSPECTED_AT_ONCE)
-
-    async def inspect(container: Container) -> None:
-        async with turns:
-            try:
-                more[container.id] = await client.inspect(container.id)
-            except EngineError as error:
-                # It has gone meanwhile, or what guards the socket forbids it: the list stands.
-                log.debug("container_not_inspected", container=container.name, reason=str(error))
-
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(client.deadline), asyncio.TaskGroup() as group:
-            for container in lacking:
-                group.create_task(inspect(container), name=f"inspect {container.name}")
-    return fitting(tuple(complete(c, more[c.id]) if c.id in more else c for c in containers))
 
 
 def _with_services(

@@ -13,6 +13,7 @@ import structlog
 
 from mooring.core import docker_events
 from mooring.core.docker import Client
+from mooring.core.docker_lister import Lister
 from mooring.core.errors import MooringError
 from mooring.core.tasks import Tasks
 from mooring.forward.condition import Condition
@@ -54,7 +55,8 @@ class Docker:
     def __init__(self, opener: Opener, where: str, version: str, pace: Pace) -> None:
         self.open = opener
         self.version = version
-        self.lister = Client(where, opener, deadline=pace.list_within)
+        # One after the other: over some links each takes a session, of which there are few.
+        self.lister = Lister(Client(where, opener, deadline=pace.list_within), at_once=1)
         self._asked = Client(where, opener, deadline=pace.probe)
 
     async def ping(self) -> float:
