@@ -480,7 +480,7 @@ async def test_an_agent_ends_soon_also_when_its_server_hangs(setting):
             await until(lambda: waiting(setting, 2))
             await asyncio.sleep(0.1)
             began = time.monotonic()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 10
 
 
 # --- the measurements, in small
