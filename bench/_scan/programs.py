@@ -37,7 +37,7 @@ class Run:
 def mooring(ns: Namespace, *arguments: str) -> Run:
     with tempfile.TemporaryDirectory(prefix="mooring-bench-") as home:
         env = environment(Path(home))
-        command = [*MOORING, "discover", *arguments, "--format=json"]
+        command = [*MOORING, "discover", *arguments, "--no-services", "--format=json"]
         seconds, cpu, peak, out = _timed(ns, command, env)
     said: dict[str, Any] = json.loads(out)
     ports = {host["ip"]: frozenset(host["ports"]) for host in said["hosts"]}
