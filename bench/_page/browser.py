@@ -124,11 +124,14 @@ class Tab:
             raise Failed(f"no process grew as the tab {self.name} did: {grown}")
 
     def kept(self) -> float:
-        """MiB of the process's share once garbage is collected: what is really held."""
+        """MiB that the process alone has written, once garbage is collected.
+
+        Its share (PSS) also changes when another browser on the machine begins or ends.
+        """
         for _ in range(2):
             self.browser.ask("HeapProfiler.collectGarbage", self.session)
             time.sleep(0.3)
-        return process_memory(self.pid)[0]
+        return _rollup(self.pid)["Private_Dirty"]
 
     def memory(self) -> tuple[float, float, float]:
         """MiB: the process's share (PSS), all it has resident (RSS), the JavaScript heap."""
@@ -139,12 +142,15 @@ class Tab:
 
 def process_memory(pid: int) -> tuple[float, float]:
     """PSS and RSS of a process, in MiB."""
-    kib = {"Pss": 0.0, "Rss": 0.0}
-    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        name, _, rest = line.partition(":")
-        if name in kib:
-            kib[name] = float(rest.split()[0])
-    return kib["Pss"] / 1024, kib["Rss"] / 1024
+    found = _rollup(pid)
+    return found["Pss"], found["Rss"]
+
+
+def _rollup(pid: int) -> dict[str, float]:
+    """What the kernel sums up of a process's memory, in MiB."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()[1:]
+    parts = (line.split() for line in lines)
+    return {name.rstrip(":"): float(kib) / 1024 for name, kib, *_ in parts}
 
 
 @contextmanager
