@@ -11,6 +11,7 @@ from cyclopts import Parameter, validators
 
 from mooring.cli.options import Format, LogLevel
 from mooring.core import log as logging
+from mooring.core.errors import UsageError
 from mooring.discovery.scan.options import RATE, TARGET_RATE, ScanOptions
 from mooring.model.net import InterfaceState
 from mooring.model.scan import Depth
@@ -63,6 +64,27 @@ def discover(
         target_rate: Packets a second to any one host at the most.
     """
     logging.set_up(log_level)
+    if full and hosts_only:
+        raise UsageError(
+            "scanning",
+            "--full looks at all ports, and --hosts-only at none",
+            "leave one of them out",
+        )
+    asked = {
+        "--full": full,
+        "--hosts-only": hosts_only,
+        "--no-services": not services,
+        "--allow": allow,
+        "--interface": interface,
+        "--rate": rate != RATE,
+        "--target-rate": target_rate != TARGET_RATE,
+    }
+    if not scan and (of_scans := [option for option, given in asked.items() if given]):
+        raise UsageError(
+            "looking at this machine",
+            f"only a scan heeds {' and '.join(of_scans)}, and none is asked for",
+            "say what is scanned: --scan 192.168.1.0/24, or --scan attached",
+        )
     if scan:
         from mooring.cli.scan import scan as scan_networks
 

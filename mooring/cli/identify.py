@@ -27,9 +27,12 @@ from mooring.discovery.probes.limits import Limits
 from mooring.discovery.probes.line import NoLine, line
 from mooring.discovery.probes.port import Asked, ask_port
 from mooring.discovery.probes.udp import hear_udp
+from mooring.discovery.scan import ports as scan_ports
+from mooring.discovery.scan.options import ScanOptions
 from mooring.discovery.seen import Seen
 from mooring.model import wire
 from mooring.model.net import IpAddress
+from mooring.model.scan import Depth
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +69,7 @@ def identify_command(
 ) -> None:
     """Ask a host what its services are, and say why they are taken for that.
 
-    Without a port: all ports that services of the catalogue are usually on.
+    Without a port: all ports that a light scan looks at.
     """
     logging.set_up(log_level)
     host, port = _host_and_port(target)
@@ -115,7 +118,8 @@ async def _explain(ip: IpAddress, port: int | None, catalogue: Catalogue) -> lis
         return [_explained(await _asked(ip, port, catalogue, limits), catalogue)]
     async with asyncio.TaskGroup() as group:
         heard = group.create_task(hear_udp(ip, limits))
-        ports = await _open_ports(ip, catalogue.light_ports)
+        usual = ScanOptions(usual=catalogue.light_ports)
+        ports = await _open_ports(ip, scan_ports.asked(Depth.LIGHT, usual))
         asking = [group.create_task(ask_port(ip, p, catalogue, limits)) for p in ports]
     found = [_explained(task.result(), catalogue) for task in asking]
     return [*found, *(_judged(seen, (), catalogue) for seen in heard.result())]

@@ -20,9 +20,12 @@ def target_of(text: str) -> IpNetwork:
     """
     attempted = f"reading the target {text!r}"
     try:
-        return ipaddress.ip_network(text)
+        network = ipaddress.ip_network(text)
     except ValueError:
         pass
+    else:
+        _check_kind(attempted, network)
+        return network
     try:
         with_bits = ipaddress.ip_interface(text)
     except ValueError:
@@ -31,6 +34,20 @@ def target_of(text: str) -> IpNetwork:
     why = f"{with_bits.ip} has bits set beyond the prefix of {with_bits.network.prefixlen}"
     remedy = f"{with_bits.network} is the network, {with_bits.ip} the one host"
     raise UsageError(attempted, why, remedy)
+
+
+def _check_kind(attempted: str, network: IpNetwork) -> None:
+    """Raises ``UsageError`` when no host can have an address of it, or none that can be asked."""
+    if network.is_multicast:
+        raise UsageError(
+            attempted, "its addresses are of groups, not of hosts", "name the network of the hosts"
+        )
+    if network.version == 6 and network.is_link_local:
+        raise UsageError(
+            attempted,
+            "its addresses hold on one link only, and it does not say on which",
+            "name the IPv6 or IPv4 network of that link: its neighbours are found with it",
+        )
 
 
 def check_size(what: object, networks: Iterable[IpNetwork]) -> None:

@@ -126,6 +126,8 @@ def test_who_is_there_is_told_without_reading_what_only_services_need(lab: Site)
         (["--scan", LAN, "--interface", "eth7"], "there are eth0"),
         (["--scan", "the-router"], "no network and no address"),
         (["--scan", LAN, "--scan", "attached"], "name it alone"),
+        (["--scan", LAN, "--full", "--hosts-only"], "leave one of them out"),
+        (["--full", "--allow", LAN], "only a scan heeds --full and --allow"),
     ],
 )
 def test_what_can_not_be_scanned_is_explained(lab: Site, arguments: list[str], said: str) -> None:
