@@ -10,7 +10,7 @@ from typing import Any
 
 from mooring.model.net import IpNetwork
 from mooring.model.scan import BLOCK_PREFIX, Depth, Scan, ScannedHost
-from mooring.server.merge import Row, Values
+from mooring.server.merge import Row, Values, name_order
 
 MANY = 8
 """A hardware address that answers for more addresses than this is a router's, which answers for
@@ -156,13 +156,15 @@ def host_values(
         "ports_at": now if looked else before["ports_at"],
         "hostname": before["hostname"],
         "name": before["name"],
+        "name_order": name_order(before["name"]),
     }
     if reports:
         return values | {"mac": before["mac"] or values["mac"]}
     hostname = next((s.names[0] for s in seen if s.names), before["hostname"])
     own = before["given_name"] or hostname
     at = before["name"] if before["name"] in ips else min(ips, key=by_number, default="")
-    return values | {"hostname": hostname, "name": own or at}
+    name = own or at
+    return values | {"hostname": hostname, "name": name, "name_order": name_order(name)}
 
 
 _EMPTY: Values = {

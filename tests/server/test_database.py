@@ -122,7 +122,7 @@ async def test_what_a_database_of_the_first_form_holds_is_kept(database_url: str
     texts = dict.fromkeys(("hostname", "os", "kernel", "architecture", "source"), "")
     before: dict[str, dict[str, Any]] = {
         "network": {"id": "n", "name": "home", "created_at": 1.0},
-        "host": {"id": "h", "network_id": "n", "name": "alpha", **texts, **seen},
+        "host": {"id": "h", "network_id": "n", "name": "10.0.0.2", **texts, **seen},
         "agent": {
             "id": "a",
             "network_id": "n",
@@ -153,6 +153,8 @@ async def test_what_a_database_of_the_first_form_holds_is_kept(database_url: str
     async with database.write() as connection:
         (agent,) = (await connection.execute(select(tables.agent))).mappings()
         assert (agent["name"], agent["duties"]) == ("alpha", ["discovery"])
+        (host,) = (await connection.execute(select(tables.host))).mappings()
+        assert (host["name"], host["name_order"]) == ("10.0.0.2", "010.000.000.002")
         (aside,) = (await connection.execute(select(tables.set_aside))).mappings()
         assert dict(aside) == before["set_aside"]
         await connection.execute(update(tables.set_aside).values(host_id=None))

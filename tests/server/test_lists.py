@@ -146,6 +146,17 @@ async def test_names_are_sorted_without_regard_to_case(world: World) -> None:
     assert [host["name"] for host in await world.items("hosts", sort="-name")] == NAMES[::-1]
 
 
+async def test_hosts_that_are_named_by_their_address_are_sorted_by_its_numbers(
+    world: World,
+) -> None:
+    names = ["10.77.0.2", "10.77.0.18", "10.77.0.122", "192.0.2.9", "2001:db8::2", "2001:db8::10"]
+    await add_hosts(world, [*names[::-1], "zebra"])
+    up = [host["name"] for host in await all_of(world, "hosts", limit=2, sort="name")]
+    assert up == [*names, "zebra"]
+    down = [host["name"] for host in await all_of(world, "hosts", limit=2, sort="-name")]
+    assert down == up[::-1]
+
+
 def cursor(*parts: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(parts).encode()).decode()
 

@@ -22,7 +22,7 @@ from mooring.server.db.tables import (
     set_aside,
     subnet,
 )
-from mooring.server.merge import Row
+from mooring.server.merge import Row, name_order
 from mooring.server.scans import by_number
 
 SHOWN_ADDRESSES = 8
@@ -31,7 +31,7 @@ SHOWN_SERVICES = 20
 _HOSTS = Listing(
     host,
     {
-        "name": folded(host.c.name),
+        "name": folded(host.c.name_order),
         "os": folded(host.c.os),
         "vendor": folded(host.c.vendor),
         "kind": host.c.service_category,
@@ -163,9 +163,8 @@ async def reached_at(
 
 
 async def rename(connection: AsyncConnection, stored: Row, given: str | None, name: str) -> None:
-    await connection.execute(
-        update(host).where(host.c.id == stored["id"]).values(given_name=given, name=name)
-    )
+    values = {"given_name": given, "name": name, "name_order": name_order(name)}
+    await connection.execute(update(host).where(host.c.id == stored["id"]).values(values))
 
 
 async def remove(connection: AsyncConnection, host_id: str) -> None:

@@ -25,6 +25,8 @@ from sqlalchemy import (
     false,
 )
 
+from mooring.server.merge import name_order
+
 metadata = MetaData(
     naming_convention={
         "ix": "ix_%(table_name)s_%(column_0_N_name)s",
@@ -72,6 +74,10 @@ def _services() -> tuple[Column[Any], ...]:
     )
 
 
+def _name_order(row: Any) -> str:
+    return name_order(row.get_current_parameters()["name"])
+
+
 network = Table(
     "network",
     metadata,
@@ -89,6 +95,8 @@ host = Table(
     Column("given_name", String(253)),
     # What the host is called in lists: the given name, else its own, else an address.
     Column("name", String(253), nullable=False, index=True),
+    # The name as it is sorted; whoever changes the name changes this.
+    Column("name_order", String(253), nullable=False, server_default="", default=_name_order),
     Column("hostname", String(253), nullable=False),
     Column("identity", String(128), index=True),
     Column("os", String(500), nullable=False),

@@ -83,6 +83,7 @@ async def _store_host(visit: Visit, m: Machine) -> bool:
         "given_name": given,
         "hostname": m.hostname,
         "name": visit.host_name,
+        "name_order": merge.name_order(visit.host_name),
         "os": m.os.name,
         "kernel": m.os.kernel,
         "architecture": m.os.architecture,
