@@ -21,7 +21,7 @@ test('what is before the phase is done, with the counts that it ended with', () 
 })
 
 test.each(['failed', 'cancelled'])('a scan that %s broke in its phase and did not come to the next', (state) => {
-  expect(states(scan({ state, phase: 'ports' }))).toEqual(['hosts done', 'ports broken', 'services next'])
+  expect(states(scan({ state, phase: 'ports' }))).toEqual(['hosts done', 'ports broken', 'services never'])
 })
 
 test('a complete scan is done with all it came to', () => {
@@ -38,7 +38,7 @@ test('a look has the steps that it has said', () => {
 
 test('a scan that failed without saying where broke in the last phase that it was in', () => {
   const run = scan({ state: 'failed', phases: [{ name: 'hosts', done: 31, total: 256 }] })
-  expect(states(run)).toEqual(['hosts broken', 'ports next', 'services next'])
+  expect(states(run)).toEqual(['hosts broken', 'ports never', 'services never'])
 })
 
 test('a scan that waits for another has come to none of its own phases', () => {

@@ -5,7 +5,8 @@ import type { Shapes } from '../../api/client'
 export interface Step {
   name: string
   title: string
-  state: 'done' | 'now' | 'next' | 'broken'
+  /** `never` is a step that a run which ended did not come to. */
+  state: 'done' | 'now' | 'next' | 'never' | 'broken'
   done: number
   total: number | null
 }
@@ -41,10 +42,11 @@ export function steps(run: Run): Step[] {
 }
 
 function stateOf(run: Run, i: number, at: number, told: boolean): Step['state'] {
-  if (run.state === 'complete') return told || at < 0 || i <= at ? 'done' : 'next'
+  if (run.state === 'complete') return told || at < 0 || i <= at ? 'done' : 'never'
   if (i < at) return 'done'
-  if (i > at) return 'next'
-  return run.state === 'failed' || run.state === 'cancelled' ? 'broken' : 'now'
+  const over = run.state === 'failed' || run.state === 'cancelled'
+  if (i > at) return over ? 'never' : 'next'
+  return over ? 'broken' : 'now'
 }
 
 function plain(word: string): string {
