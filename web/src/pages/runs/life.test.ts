@@ -9,7 +9,11 @@ test("a running run's time goes on from the server's figure", () => {
 })
 
 test('an estimate that was too low stays at nothing left', () => {
-  expect(times(run({}), 0, 60_000).remaining).toBe(0)
+  expect(times(run({}), 0, 14_000).remaining).toBe(0)
+})
+
+test('of a run that is not heard of any more nothing is thought to be left', () => {
+  expect(times(run({ remaining_s: 60 }), 0, 16_000)).toEqual({ elapsed: 26, remaining: null })
 })
 
 test('a run that is over stands still, and one that has not begun has no time', () => {
