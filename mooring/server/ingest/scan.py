@@ -43,8 +43,9 @@ async def store_scan(visit: Visit, s: Scan) -> dict[str, int]:
     await block.tell_hosts()
     await block.store_ports()
     ports = sum(len(h.ports) for h in s.hosts)
+    services = sum(len(h.services) + sum(len(p.services) for p in h.ports) for h in s.hosts)
     visit.outcome.log("block_stored", block=str(s.block), hosts=len(s.hosts), ports=ports)
-    return {"hosts": len(block.hosts), "ports": ports}
+    return {"hosts": len(block.hosts), "ports": ports, "services": services}
 
 
 @dataclass
