@@ -38,8 +38,9 @@ class Timetable:
         except (KeyError, ValueError, OSError):
             remedy = "name one as Europe/Berlin, or UTC"
             raise UsageError(attempted, f"there is no time zone {zone!r}", remedy) from None
-        if len(cron.split()) != 5:
-            why = f"it has {len(cron.split())} fields"
+        fields = len(cron.split())
+        if fields != 5:
+            why = f"it has {fields} field{'' if fields == 1 else 's'}"
             raise UsageError(attempted, why, f"a schedule has {_REMEDY}")
         try:
             self.words = CronSim(cron, datetime.fromtimestamp(0, self._zone)).explain()

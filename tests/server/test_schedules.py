@@ -72,7 +72,7 @@ def test_a_line_is_read_in_its_time_zone_also_when_clocks_change(
         ("0 0 0 * *", "UTC", "the day-of-month is not understood"),
         ("0 0 * * 8", "UTC", "the day-of-week is not understood"),
         ("0 0 * * * *", "UTC", "it has 6 fields"),
-        ("@daily", "UTC", "it has 1 fields"),
+        ("@daily", "UTC", "it has 1 field"),
         ("0 0 * * *", "Europe/Bonn", "there is no time zone 'Europe/Bonn'"),
         ("0 0 * * *", "../../etc/passwd", "there is no time zone '../../etc/passwd'"),
         ("0 0 * * *", "Europe", "there is no time zone 'Europe'"),

@@ -7,6 +7,8 @@ test("a problem's own words are kept", () => {
 })
 
 test('an answer without words gets those of its status', () => {
+  const bare = { type: 'about:blank', title: 'Unprocessable Entity' }
+  expect(problemFrom(422, bare).title).toBe('The request does not fit')
   expect(problemFrom(502, '<html>').title).toBe('The server is not there')
   expect(problemFrom(418, undefined).message).toBe('The server answered 418')
 })

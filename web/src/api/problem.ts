@@ -39,7 +39,9 @@ const titles: Readonly<Record<number, string>> = {
 /** Reads a problem from an answer's status and body, whatever the body is. */
 export function problemFrom(status: number, body: unknown): Problem {
   const said = isRecord(body) ? body : {}
-  const title = text(said['title']) || titles[status] || `The server answered ${status}`
+  // Of the type about:blank the title is but HTTP's own phrase for the status.
+  const told = said['type'] === 'about:blank' && titles[status] ? '' : text(said['title'])
+  const title = told || titles[status] || `The server answered ${status}`
   const faults = Array.isArray(said['errors'])
     ? said['errors'].filter(isRecord).map((e) => ({ where: where(e['where']), what: text(e['what']) }))
     : []

@@ -1,9 +1,13 @@
 import { expect, test } from 'vitest'
-import { agentCommand, boundTo, deedWords, inDays } from './say'
+import { agentCommand, boundTo, deedWords, inDays, withArticle } from './say'
 
 test('a key ends so many days from now, or never', () => {
   expect(inDays(0)).toBeNull()
   expect(inDays(7, Date.UTC(2030, 0, 1))).toBe('2030-01-08T00:00:00.000Z')
+})
+
+test('a role is said with its article', () => {
+  expect([withArticle('viewer'), withArticle('admin')]).toEqual(['a viewer', 'an admin'])
 })
 
 test('the command of an agent holds its key and the server', () => {

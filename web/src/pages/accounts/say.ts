@@ -11,6 +11,9 @@ const meanings: Readonly<Record<Role, string>> = {
   owner: 'may do everything; a server has at least one',
 }
 
+/** `a viewer`, `an admin`. */
+export const withArticle = (role: Role) => `${/^[aeiou]/.test(role) ? 'an' : 'a'} ${role}`
+
 export const roleMeaning = (role: Role) => meanings[role]
 
 /** The roles that somebody with this one can give: those up to the own. */
