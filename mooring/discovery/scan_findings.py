@@ -29,6 +29,7 @@ class _Host:
     services: tuple[Service, ...] = ()
     ports: dict[tuple[Protocol, int], OpenPort] = field(default_factory=dict)
     depth: Depth = Depth.NONE
+    all_open: bool = False
 
 
 @dataclass(slots=True)
@@ -80,6 +81,12 @@ class Findings:
         part, host = self._find(ip)
         if part and host:
             host.depth, part.news = depth, True
+
+    def all_open(self, ip: IpAddress) -> None:
+        """A host takes connections on every port: those that are known are only some."""
+        part, host = self._find(ip)
+        if part and host:
+            host.all_open, part.news = True, True
 
     def answered(self, ip: IpAddress, ports: Iterable[OpenPort]) -> None:
         """Ports that were asked what is there."""
@@ -183,6 +190,7 @@ def _told(host: _Host, room: int, aside: list[SetAside]) -> tuple[ScannedHost, i
         # What is not told must not be taken for closed.
         depth=Depth.NONE if left else host.depth,
         ports=tuple(ports),
+        all_open=host.all_open,
         services=host.services,
     )
     return told, room

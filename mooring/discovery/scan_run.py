@@ -250,6 +250,7 @@ class ScanRun:
     def _host_done(self, host: HostDone, found: Findings, asking: Asking) -> None:
         found.ports(host.ip, host.ports)
         if host.all_open:
+            found.all_open(host.ip)
             self._tell(
                 "host_open_on_all_ports",
                 f"{host.ip} takes connections on every port that it is asked, as a tarpit or a "

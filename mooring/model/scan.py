@@ -66,6 +66,8 @@ class ScannedHost:
     depth: Depth = Depth.NONE
     """How far its ports have been looked at; those outside are as they were last seen."""
     ports: tuple[OpenPort, ...] = ()
+    all_open: bool = False
+    """Whether it takes connections on every port that it is asked, of which these are some."""
     services: tuple[Service, ...] = ()
     """What is known of the host and of no port of it: by mDNS, by the MAC's vendor."""
 

@@ -71,6 +71,7 @@ def _host(reader: Reader, block: IpNetwork, raw: Raw) -> ScannedHost:
         round_trip_ms=h.round_trip_ms,
         depth=h.depth,
         ports=reader.distinct("port", ports, partial(_port, reader, where), "place", where),
+        all_open=h.all_open,
         services=services(reader, h.services, where),
     )
 

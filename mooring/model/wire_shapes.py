@@ -204,6 +204,7 @@ class ScannedHost(Struct):
     round_trip_ms: Span | None = None
     depth: Depth = Depth.NONE
     ports: Items = []
+    all_open: bool = False
     services: Items = []
 
 

@@ -313,6 +313,7 @@ async def test_a_host_that_is_open_on_all_ports_is_told_and_not_asked(setting: S
     await setting.run()
     assert asked == []
     assert "host_open_on_all_ports" in setting.book.story()
+    assert [h.all_open for h in setting.book.last.hosts] == [True, False]
     # Which of the others are open nobody knows.
     assert setting.book.last.hosts[0].depth is Depth.NONE
 

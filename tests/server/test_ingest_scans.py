@@ -355,14 +355,28 @@ async def test_a_scan_is_complete_with_its_last_report_and_adds_up_its_blocks(wo
     run = new_id()
     await agent.progress(run, "running")
     last = [RunMark(run, "request", 0, final=True)]
-    one = scan(LAN, seen("10.0.0.40", A, port(22)), seen("10.0.0.41", B))
+    one = scan(LAN, seen("10.0.0.40", A, port(22, "ssh")), seen("10.0.0.41", B))
     mark = [RunMark(run, "request", 0)]
     await agent.report(scan(LAN, seen("10.0.0.40", A)), runs=mark)
     await agent.report(one, runs=mark)
     assert (await world.get(f"runs/{run}"))["state"] == "running"
     await agent.report(scan("10.0.1.0/24", seen("10.0.1.1")), runs=last)
     done = await world.get(f"runs/{run}")
-    assert (done["state"], done["summary"]["hosts"], done["summary"]["ports"]) == ("complete", 3, 1)
+    assert done["state"] == "complete"
+    stored = {"hosts": 3, "ports": 1, "services": 1, "scan_set_aside": 0}
+    assert done["summary"] == stored
+
+
+async def test_a_host_that_is_open_on_all_ports_is_one_until_a_scan_finds_it_is_not(
+    world: World,
+) -> None:
+    agent = await scanner(world)
+    await agent.report(scan(LAN, seen("10.0.0.40", A, port(1), depth=Depth.NONE, all_open=True)))
+    assert (await hosts(world))["10.0.0.40"]["all_open"]
+    await agent.report(scan(LAN, seen("10.0.0.40", A)))
+    assert (await hosts(world))["10.0.0.40"]["all_open"]
+    await agent.report(scan(LAN, seen("10.0.0.40", A, port(22))))
+    assert not (await hosts(world))["10.0.0.40"]["all_open"]
 
 
 async def test_the_ports_of_a_block_are_told_by_name(world: World) -> None:

@@ -106,6 +106,9 @@ class Host(Shape):
     depth: str
     """How far a scan has ever looked at its ports: none, light or full."""
     ports_at: datetime | None
+    all_open: bool
+    """Whether it took a connection on every port that a scan asked: what answers there is not
+    asked, and only the first of them are kept."""
     agent_id: str | None
     addresses: list[str]
     """Up to eight, those that other hosts can reach first."""

@@ -111,6 +111,8 @@ host = Table(
     # How far a scan ever looked at its ports, and when last.
     Column("depth", String(16), nullable=False, server_default="none"),
     Column("ports_at", Double),
+    # Whether it took a connection on every port that the scan asked.
+    Column("all_open", Boolean, nullable=False, server_default=false()),
     *_seen(),
 )
 
