@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 from cyclopts import Parameter, validators
 
 from mooring.cli.options import Format, LogLevel
+from mooring.cli.words import counted
 from mooring.core import log as logging
 from mooring.core.errors import UsageError
 from mooring.discovery.scan.options import RATE, TARGET_RATE, ScanOptions
@@ -135,8 +136,9 @@ def _print(console: Console, machine: Machine, engines: tuple[Engine, ...]) -> N
     for table in (interfaces, subnets):
         console.print()
         console.print(table)
-    counts = f"{len(machine.routes)} routes, {len(machine.neighbours)} neighbours"
-    console.print(f"\n{counts} (all of them: --format json)")
+    routes = counted(len(machine.routes), "route")
+    neighbours = counted(len(machine.neighbours), "neighbour")
+    console.print(f"\n{routes}, {neighbours} (all of them: --format json)")
     for engine in engines:
         _print_engine(console, engine)
     for capability in machine.capabilities:

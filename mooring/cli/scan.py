@@ -11,6 +11,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from mooring.cli.words import counted
 from mooring.core.errors import UsageError
 from mooring.core.targets import target_of
 from mooring.discovery import local
@@ -92,8 +93,10 @@ class Collected:
         begun = "" if self.whole else "ended early: "
         services = sum(len(p.services) for ports in self.answered.values() for p in ports.values())
         services += sum(len(services) for _, services in self.known.values())
-        said = f", {services} services" if self.known else ""
-        return f"{begun}{len(self.hosts)} hosts, {count} open ports{said}, {self.elapsed_s:.1f} s"
+        found = [counted(len(self.hosts), "host"), counted(count, "open port")]
+        if self.known:
+            found.append(counted(services, "service"))
+        return f"{begun}{', '.join(found)}, {self.elapsed_s:.1f} s"
 
 
 def scan(

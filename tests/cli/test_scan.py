@@ -92,7 +92,7 @@ def test_it_prints_what_answers_on_each_port(lab: Site, greeted: str) -> None:
     done = run(lab, "--scan", greeted)
     assert (done.returncode, done.stderr) == (0, "")
     assert re.search(r"22 +OpenSSH 9\.2p1", done.stdout)
-    assert re.search(r"^1 hosts, \d+ open ports, \d+ services, ", done.stdout, re.MULTILINE)
+    assert re.search(r"^1 host, \d+ open ports?, \d+ services?, ", done.stdout, re.MULTILINE)
 
 
 def test_programs_get_the_services_with_their_evidence(lab: Site, greeted: str) -> None:
