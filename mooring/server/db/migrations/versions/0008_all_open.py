@@ -10,5 +10,7 @@ down_revision = "0007"
 
 
 def upgrade() -> None:
-    column = sa.Column("all_open", sa.Boolean(), nullable=False, server_default=sa.false())
+    column: sa.Column[bool] = sa.Column(
+        "all_open", sa.Boolean(), nullable=False, server_default=sa.false()
+    )
     op.add_column("host", column)
