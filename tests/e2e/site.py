@@ -39,9 +39,9 @@ class Mooring:
     ``command``: ``up`` with an agent that looks at this machine, ``server`` without.
     """
 
-    def __init__(self, folder: Path, command: str = "up") -> None:
+    def __init__(self, folder: Path, command: str = "up", *arguments: str) -> None:
         self.folder = folder
-        self.command = command
+        self.command = (command, *arguments)
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.link: str | None = None
@@ -54,7 +54,7 @@ class Mooring:
         said = self.folder / "said.txt"
         program = str(Path(sys.executable).with_name("mooring"))
         data = self.folder / "data"
-        command = [program, self.command, "--port", str(self.port), "--data-dir", str(data)]
+        command = [program, *self.command, "--port", str(self.port), "--data-dir", str(data)]
         with said.open("wb") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + PATIENCE
