@@ -130,6 +130,8 @@ export class Live {
     } catch {
       return this.everythingChanged()
     }
+    // It may be us: another role, or none any more.
+    if (change.entity === 'user') void this.probe()
     for (const query of this.client.getQueryCache().getAll()) {
       if (affects(change, query.queryKey as unknown as Key)) this.outdated(query)
     }
