@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from mooring.server.merge import Row
 
-EVERYWHERE = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 (what an engine says, not what we bind)
+EVERYWHERE = frozenset({"0.0.0.0", "::", ""})
 
 
 def leads_to(port: Row, here: Iterable[Row], around: Iterable[Row]) -> Row | None:

@@ -7,12 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, ConsoleMessage, Page, Request
+from playwright.sync_api import Browser, ConsoleMessage, Page, Request, expect
 
 from tests.e2e.buses import Reporter
 from tests.e2e.links import Forwarder
 from tests.e2e.site import Mooring, agent_key, open_browser, set_up
 from tests.parts import need
+
+
+# A busy machine draws late.
+expect.set_options(timeout=15_000)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
