@@ -14,7 +14,6 @@ from tests.e2e.links import Forwarder
 from tests.e2e.site import Mooring, agent_key, open_browser, set_up
 from tests.parts import need
 
-
 # A busy machine draws late.
 expect.set_options(timeout=15_000)
 
