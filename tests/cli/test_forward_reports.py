@@ -127,7 +127,7 @@ def test_an_agent_forwards_as_one_of_its_duties(place: Place) -> None:
         server.until(lambda: place.states() == {"web": "listening"})
         server.until(lambda: server.items("interfaces"))
         [agent] = server.items("agents")
-        assert agent["duties"] == ["discovery", "forward"]
+        assert agent["duties"] == ["discovery", "scan", "forward"]
         assert heard(8080) == b"hello\n"
         # The commands ask it as they ask a program of its own.
         state = ("--state-dir", str(data / "forward"))
