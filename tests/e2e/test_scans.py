@@ -120,7 +120,7 @@ def test_a_server_that_restarts_in_mid_run_costs_the_page_nothing(
         ("0.0.0.0/0", "0.0.0.0/0"),
         ("10.20.0.5/24", "10.20.0.5/24"),
         ("the office", "the"),
-        ("10.99.0.0/24", "--allow 10.99.0.0/24"),
+        ("10.99.0.0/24", "10.20.0.0/16"),
     ],
 )
 def test_what_cannot_be_scanned_is_said_at_the_field(
