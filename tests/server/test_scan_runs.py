@@ -187,3 +187,12 @@ async def test_what_an_earlier_scan_of_the_same_took_is_the_estimate(world: Worl
     run = (await ask(world, agent_id, targets=["10.0.0.0/24"]))["id"]
     await agent.progress(run, "running")
     assert (await world.get(f"runs/{run}"))["remaining_s"] == 60
+
+
+async def test_an_agent_whose_first_word_is_that_it_leaves_is_heard(world: World) -> None:
+    agent = await world.agent()
+    assert await agent.poll(duties=SCANS, leaving=True) == {
+        "runs": [],
+        "cancelled": [],
+        "orders": {},
+    }

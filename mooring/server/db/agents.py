@@ -67,6 +67,7 @@ async def create(
         "capabilities": [],
         "engines": [],
         "duties": list(duties),
+        "allowed": None,
         "online": False,
         "awaited": False,
         "given_name": None,
