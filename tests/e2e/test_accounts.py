@@ -172,7 +172,7 @@ def test_an_admin_changes_nobody_above(browser: Browser, quiet: Window) -> None:
         page = bob.page
         page.goto("/users")
         page.get_by_role("table").get_by_role("link", name=OWNER).click()
-        expect(page.get_by_text(f"You are admin and cannot change {OWNER}")).to_be_visible()
+        expect(page.get_by_text(f"You are an admin and cannot change {OWNER}")).to_be_visible()
         expect(page.get_by_role("button", name=re.compile("Edit|Delete|link"))).to_have_count(0)
         page.goto("/users")
         page.get_by_role("button", name="Invite a user").click()
