@@ -7,7 +7,7 @@ import statistics
 
 from bench._lib import machine
 from bench._scan.programs import Goals, arp_table, mooring, nmap, wrong
-from mooring.cli.scan import usual_ports
+from mooring.discovery import catalogue
 from mooring.discovery.scan import ports
 from mooring.discovery.scan.options import TARGET_RATE, ScanOptions
 from mooring.model.scan import Depth
@@ -38,7 +38,8 @@ def main(arguments: list[str]) -> int:
 
 
 def many(goals: Goals, count: int, repetitions: int) -> None:
-    numbers = ports.looked_at(Depth.LIGHT, ScanOptions(usual=usual_ports()))
+    usual = catalogue.load(catalogue.users_folders()).catalogue.light_ports
+    numbers = ports.looked_at(Depth.LIGHT, ScanOptions(usual=usual))
     same = ",".join(f"{low}-{high}" for low, high in numbers)
     total = sum(high - low + 1 for low, high in numbers)
     ours, theirs, engine = [], [], []
