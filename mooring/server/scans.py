@@ -51,6 +51,28 @@ class Who:
         return self.id or self.mac or str(self.seen.ip)
 
 
+@dataclass(slots=True)
+class Host:
+    """One host of a block while it is stored: its entries there, and what is stored of it."""
+
+    id: str
+    entries: list[tuple[Who, Values]] = field(default_factory=list)
+    row: Row | None = None
+    """As it was stored before."""
+    known: Known | None = None
+    values: Values = field(default_factory=dict)
+    """What its row says from now on."""
+
+    @property
+    def reports(self) -> bool:
+        return self.known is not None and self.known.reports
+
+    @property
+    def says_where(self) -> bool:
+        """Its agent is there and tells its addresses, all of them."""
+        return self.known is not None and self.known.reports and self.known.online
+
+
 def recognise(seen: Sequence[ScannedHost], known: Iterable[Known]) -> list[Who]:
     """Who the hosts of a block are.
 

@@ -139,6 +139,19 @@ async def addresses_of(
     return found
 
 
+async def present_addresses(
+    connection: AsyncConnection, ids: Collection[str]
+) -> dict[str, set[str]]:
+    """The present addresses of hosts, in whatever subnet, by host."""
+    query = select(address.c.host_id, address.c.ip).where(
+        address.c.host_id.in_(ids), address.c.gone_at.is_(None)
+    )
+    found: dict[str, set[str]] = defaultdict(set)
+    for host_id, ip in await connection.execute(query):
+        found[host_id].add(ip)
+    return found
+
+
 def _by_number(row: Row) -> tuple[int, int]:
     return by_number(row["ip"])
 

@@ -1,30 +1,29 @@
-"""Stores a scan report: the hosts of a block of addresses, where they are, their open ports."""
+"""Stores a scan report: the hosts of a block of addresses, and where they are."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, insert, select, true, update
+from sqlalchemy import ColumnElement, insert, select, true
 
 from mooring.core.ids import new_id
 from mooring.model import wire
 from mooring.model.event import Changed, Entity, Operation
 from mooring.model.net import InterfaceKind, InterfaceState, Subnet, SubnetKind
-from mooring.model.scan import Depth, Scan
+from mooring.model.scan import Scan
 from mooring.server import scans
 from mooring.server.db import snapshot, subnets
-from mooring.server.db.tables import address, agent, host, interface, port, subnet
+from mooring.server.db.hosts import present_addresses
+from mooring.server.db.tables import address, agent, host, interface, subnet
 from mooring.server.db.timeline import Told
+from mooring.server.ingest.scan_ports import SCAN, store_ports
 from mooring.server.ingest.subnets import store_subnets
 from mooring.server.ingest.visit import MAX_TOLD, Visit
-from mooring.server.merge import Difference, Row, Values
-from mooring.server.scans import Known, Who
+from mooring.server.merge import Row, Values
+from mooring.server.scans import Host, Known
 
-SCAN = {"source": "scan"}
 UNNAMED = "scan"
 """What the interface of a host is called whose hardware address nobody has seen."""
 
@@ -41,33 +40,12 @@ async def store_scan(visit: Visit, s: Scan) -> dict[str, int]:
     await block.store_addresses(await block.store_interfaces())
     await block.change_hosts()
     await block.tell_hosts()
-    await block.store_ports()
+    news, summary = await store_ports(visit, s, block.hosts)
+    block.tell(news, summary)
     ports = sum(len(h.ports) for h in s.hosts)
     services = sum(len(h.services) + sum(len(p.services) for p in h.ports) for h in s.hosts)
     visit.outcome.log("block_stored", block=str(s.block), hosts=len(s.hosts), ports=ports)
     return {"hosts": len(block.hosts), "ports": ports, "services": services}
-
-
-@dataclass
-class _Host:
-    """One host of the block: its entries there, and what is stored of it."""
-
-    id: str
-    entries: list[tuple[Who, Values]] = field(default_factory=list)
-    row: Row | None = None
-    """As it was stored before."""
-    known: Known | None = None
-    values: Values = field(default_factory=dict)
-    """What its row says from now on."""
-
-    @property
-    def reports(self) -> bool:
-        return self.known is not None and self.known.reports
-
-    @property
-    def says_where(self) -> bool:
-        """Its agent is there and tells its addresses, all of them."""
-        return self.known is not None and self.known.reports and self.known.online
 
 
 class _Block:
@@ -80,7 +58,7 @@ class _Block:
         self.place = place
         self.prefix = int(place["cidr"].partition("/")[2])
         self.ips = [str(h.ip) for h in scan.hosts]
-        self.hosts: dict[str, _Host] = {}
+        self.hosts: dict[str, Host] = {}
         # Its own subnet, or any of those that hosts share: who is in one is in no other's own.
         self.inside = address.c.subnet_id == place["id"]
         if not place["scope"]:
@@ -116,10 +94,10 @@ class _Block:
         rows = await self._host_rows(known)
         whos = scans.recognise(self.scan.hosts, known.values())
         services = wire.to_builtins([h.services for h in self.scan.hosts])
-        by_key: dict[str, _Host] = {}
+        by_key: dict[str, Host] = {}
         for who, found in zip(whos, services, strict=True):
             if who.key not in by_key:
-                one = _Host(who.id or new_id())
+                one = Host(who.id or new_id())
                 if who.id:
                     one.row, one.known = rows[who.id], known[who.id]
                 by_key[who.key] = self.hosts[one.id] = one
@@ -292,7 +270,7 @@ class _Block:
 
     async def change_hosts(self) -> None:
         known = [one for one in self.hosts.values() if one.known]
-        present = await self._present([one.id for one in known])
+        present = await present_addresses(self.connection, [one.id for one in known])
         for one in known:
             one.values = scans.host_values(
                 one.row, one.entries, present[one.id], self.visit.now, reports=one.reports
@@ -303,13 +281,6 @@ class _Block:
                 host,
                 [(one.id, {**one.values, "last_seen": self.visit.now}) for one in known],
             )
-
-    async def _present(self, ids: Collection[str]) -> dict[str, set[str]]:
-        """The present addresses of hosts, in whatever subnet."""
-        query = select(address.c.host_id, address.c.ip).where(
-            address.c.host_id.in_(ids), address.c.gone_at.is_(None)
-        )
-        return _grouped((await self.connection.execute(query)).all())
 
     async def tell_hosts(self) -> None:
         new = [one for one in self.hosts.values() if one.row is None]
@@ -322,21 +293,22 @@ class _Block:
             )
             for one in new
         ]
-        self._tell(told, f"{len(new)} new hosts")
+        self.tell(told, f"{len(new)} new hosts")
         moved = await self._moved({one.id for one in new})
-        self._tell(moved, f"{len(moved)} hosts came, went or moved")
+        self.tell(moved, f"{len(moved)} hosts came, went or moved")
         said = {t.id for t in moved}
         for one in self.hosts.values():
             if one.row is None or one.id in said:
                 continue
             if any(one.row[n] != v for n, v in one.values.items() if n not in scans.HOST_QUIET):
-                self.visit.outcome.events.append(self._changed(Entity.HOST, one.id))
+                changed = Changed(Entity.HOST, Operation.CHANGED, one.id, self.visit.network)
+                self.visit.outcome.events.append(changed)
 
     async def _moved(self, new: Collection[str]) -> list[Told]:
         """What there is to tell of hosts that lost or got an address, but for the new ones."""
         lost, got = _grouped(_where(self.left)), _grouped(_where(self.taken))
         ids = sorted({*lost, *got} - {*new})
-        present = await self._present(ids)
+        present = await present_addresses(self.connection, ids)
         query = select(host.c.id, host.c.name).where(host.c.id.in_(ids))
         names = dict((await self.connection.execute(query)).all())
         titles = {
@@ -348,105 +320,9 @@ class _Block:
             if title
         ]
 
-    # --- their ports
-
-    async def store_ports(self) -> None:
-        whose: dict[tuple[str, str], Depth] = {}
-        wanted: list[Values] = []
-        stored = await self._stored_ports()
-        before = {scans.port_place(row): row for row in stored}
-        for n, one in enumerate(self.hosts.values()):
-            if n % 20 == 0:
-                # Between the steps of a large block others have a turn.
-                await asyncio.sleep(0)
-            for who, _ in one.entries:
-                ip = str(who.seen.ip)
-                whose[one.id, ip] = who.seen.depth
-                told = wire.to_builtins(who.seen.ports)
-                wanted += [scans.port_row(one.id, ip, t, before) for t in told]
-        held = {scans.port_place(row) for row in wanted}
-        looked = scans.compared(self.scan, whose, stored)
-        known = [row for row in stored if scans.port_place(row) in held]
-        compared = {row["id"]: row for row in (*looked, *known)}
-        part = await snapshot.store(
-            self.connection,
-            port,
-            port.c.host_id.in_(self.hosts),
-            wanted,
-            scans.PORT_KEY,
-            fixed=SCAN,
-            now=self.visit.now,
-            quiet=scans.PORT_QUIET,
-            stored=list(compared.values()),
-        )
-        self._tell_ports(part, before, {row["id"]: row for row in stored})
-
-    async def _stored_ports(self) -> list[Row]:
-        """The ports at the addresses of this block; those of a host that moved move with it."""
-        theirs = port.c.host_id.in_([one.id for one in self.hosts.values() if one.row])
-        stored = await snapshot.rows(self.connection, port, theirs)
-        present = await self._present(self.hosts)
-        here = {one.id: [str(who.seen.ip) for who, _ in one.entries] for one in self.hosts.values()}
-        left = {
-            (row["host_id"], row["ip"])
-            for row in stored
-            if row["gone_at"] is None
-            and row["ip"] not in present[row["host_id"]]
-            and row["ip"] not in here[row["host_id"]]
-        }
-        if left:
-            open_at = {(row["host_id"], row["ip"]) for row in stored if row["gone_at"] is None}
-            for host_id, old in sorted(left):
-                await self._move_ports(host_id, old, here[host_id][0], open_at)
-            stored = await snapshot.rows(self.connection, port, theirs)
-        return [row for row in stored if row["ip"] in here[row["host_id"]]]
-
-    async def _move_ports(
-        self, host_id: str, old: str, new: str, open_at: set[tuple[str, str]]
-    ) -> None:
-        at = (port.c.host_id == host_id) & (port.c.ip == old) & port.c.gone_at.is_(None)
-        if (host_id, new) in open_at:
-            await self.connection.execute(update(port).where(at).values(gone_at=self.visit.now))
-            return
-        there = (port.c.host_id == host_id) & (port.c.ip == new)
-        await self.connection.execute(delete(port).where(there))
-        await self.connection.execute(update(port).where(at).values(ip=new))
-        open_at.add((host_id, new))
-
-    def _tell_ports(
-        self, part: Difference, before: Mapping[scans.Place, Row], rows: Mapping[str, Row]
-    ) -> None:
-        """What changed is told to whoever looks; to the timeline of hosts that were known so
-        far."""
-        told, events = [], []
-        counts = {"opened": 0, "closed": 0, "changed": 0}
-        changed = [(c.id, c.values) for c in part.changed if not c.quiet]
-        for row_id, row in [*((v["id"], v) for v in part.new), *changed]:
-            old = before.get(scans.port_place(row))
-            events.append(self._changed(Entity.PORT, row_id))
-            one = self.hosts[row["host_id"]]
-            if scans.is_news(one.row, one.values, old, row):
-                counts["changed" if old and old["gone_at"] is None else "opened"] += 1
-                told.append((one, scans.port_news(one.values["name"], old, row)))
-        for row_id in part.gone:
-            one = self.hosts[rows[row_id]["host_id"]]
-            counts["closed"] += 1
-            events.append(self._changed(Entity.PORT, row_id))
-            told.append((one, scans.port_news(one.values["name"], rows[row_id], None)))
-        self.visit.outcome.events += events[: MAX_TOLD + 1]
-        what = ", ".join(f"{n} {word}" for word, n in counts.items() if n)
-        hosts = len({one.id for one, _ in told})
-        self._tell(
-            [self.visit.told(Entity.HOST, Operation.CHANGED, one.id, t) for one, t in told],
-            f"ports of {hosts} host{'s' if hosts > 1 else ''}: {what}",
-        )
-
     # --- telling
 
-    def _changed(self, entity: Entity, thing: str) -> Changed:
-        return Changed(entity, Operation.CHANGED, thing, self.visit.network)
-
-    def _tell(self, told: list[Told], summary: str) -> None:
+    def tell(self, told: list[Told], summary: str) -> None:
         """A few one by one; of many a single line, and to whoever looks that there were many."""
         if len(told) <= scans.FEW:
             self.visit.outcome.told += told
