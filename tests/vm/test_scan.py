@@ -60,21 +60,22 @@ def vm() -> Iterator[Machine]:
 
 
 @pytest.mark.parametrize(
-    ("netem", "depth"),
+    ("netem", "least_ms", "depth"),
     [
-        ("delay 15ms loss 1% limit 100000", "light"),
-        ("delay 15ms 5ms loss 3% limit 100000", "light"),
-        ("delay 15ms loss 1% limit 200", "light"),
-        ("delay 15ms loss 1% limit 100000", "full"),
+        ("delay 15ms loss 1% limit 100000", 30, "light"),
+        ("delay 15ms 5ms loss 3% limit 100000", 20, "light"),
+        ("delay 15ms loss 1% limit 200", 30, "light"),
+        ("delay 15ms loss 1% limit 100000", 30, "full"),
     ],
     ids=["thirty-ms-and-one-percent", "more-loss-and-jitter", "a-short-queue", "all-ports"],
 )
 def test_all_hosts_and_ports_are_found_over_a_network_that_delays_and_loses(
-    vm: Machine, netem: str, depth: str
+    vm: Machine, netem: str, least_ms: float, depth: str
 ) -> None:
     said = vm.run("python3", "/root/scan.py", str(HOSTS), netem, depth, within=600)
     found = json.loads(said.splitlines()[-1])
     print(found)
     assert found["wrong"] == {}
     assert found["others"] == []
-    assert min(found["trips"]) >= 30
+    # There and back, each 5 ms less at the most where the delay varies.
+    assert min(found["trips"]) >= least_ms
