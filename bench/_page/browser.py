@@ -63,7 +63,7 @@ class Chromium:
 
 @dataclass(slots=True)
 class Tab:
-    """A page, and the process that draws it once ``weigh`` has found it."""
+    """A page, and the process that draws it once ``find_process`` has found it."""
 
     name: str
     browser: Chromium

@@ -6,17 +6,13 @@ import argparse
 import json
 import re
 import sys
-import tempfile
 import time
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from bench._lib import machine, quantile
-from bench._page.browser import Chromium, Tab, agent_key, chromium, logged_in
+from bench._page.browser import Chromium, Tab
 from bench._page.network import Network
-from tests.e2e.scanned import Scanner
-from tests.e2e.site import Mooring
+from bench._page.site import a_site, aloud, silently
 from tests.parts import need
 
 GOAL_MS = 120.0
@@ -44,7 +40,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     program = need("chromium")
     need("page")
-    say: Callable[[str], None] = (lambda text: None) if options.json else _print
+    say = silently if options.json else aloud
     say(machine())
     say("  hosts  first picture  frames while it is moved: p50    p95   longest")
     results = []
@@ -69,22 +65,11 @@ def main(arguments: list[str]) -> int:
 
 
 def measure(program: str, size: int) -> dict[str, Any]:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        chromium(program, Path(folder) / "profile") as browser,
-    ):
-        server = Mooring(Path(folder) / "server", "server")
-        server.start()
-        try:
-            first = logged_in(browser, server.link or "")
-            agent = Scanner(server.url, agent_key(first))
-            agent.poll()
-            for scan in Network(size).whole():
-                agent.report(scan)
-            first.go("about:blank")
-            return {"hosts": size, **_watched(browser, server.url, size)}
-        finally:
-            server.stop()
+    with a_site(program) as site:
+        for scan in Network(size).whole():
+            site.agent.report(scan)
+        site.first.go("about:blank")
+        return {"hosts": size, **_watched(site.browser, site.url, size)}
 
 
 def _watched(browser: Chromium, url: str, size: int) -> dict[str, Any]:
@@ -129,10 +114,6 @@ def _panned(tab: Tab) -> dict[str, float]:
         "p95_ms": quantile(frames, 0.95),
         "longest_ms": max(frames),
     }
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,18 @@ import re
 import secrets
 import statistics
 import sys
-import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from bench._lib import machine
-from bench._page.browser import Tab, agent_key, asked, chromium, logged_in, process_memory
+from bench._page.browser import Tab, asked, process_memory
 from bench._page.network import Network
+from bench._page.site import a_site, aloud, silently
 from tests.e2e.scanned import Scanner, line
-from tests.e2e.site import Mooring
 from tests.parts import need
 
 LIMITS = {1000: 300.0, 10000: 500.0}
@@ -62,7 +60,7 @@ def main(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     program = need("chromium")
     need("page")
-    say: Callable[[str], None] = (lambda text: None) if options.json else _print
+    say = silently if options.json else aloud
     say(f"{machine()}; {options.minutes:g} minutes each, {options.rate:g} changes a second")
     results = [
         measure(program, int(size), options.minutes * 60, options.rate, options.layer, say)
@@ -79,62 +77,52 @@ def measure(
     """One run of so many hosts on a new server, with the tabs open."""
     token = secrets.token_hex(8)
     os.environ["MOORING_METRICS_TOKEN"] = token
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        chromium(program, Path(folder) / "profile") as browser,
-    ):
-        server = Mooring(Path(folder) / "server", "server")
-        server.start()
-        try:
-            first = logged_in(browser, server.link or "")
-            agent = Scanner(server.url, agent_key(first))
-            agent.poll()
-            run = _ask(first)
-            tabs = [
-                browser.open("map", f"{server.url}/"),
-                browser.open("hosts", f"{server.url}/hosts"),
-                browser.open("run", f"{server.url}/runs/{run}"),
-            ]
-            first.go("about:blank")
-            for tab in tabs:
-                tab.find_process()
-            course = Course()
-            before = _asked(server.url, token)
-            began = time.monotonic()
-            reporting = threading.Thread(
-                target=_report, args=(agent, run, size, seconds, rate, course), name="agent"
-            )
-            reporting.start()
-            samples: list[tuple[float, dict[str, tuple[float, float, float]]]] = []
-            counts = [(0.0, before)]
-            shown = False
-            kept: list[tuple[float, dict[str, float]]] = []
-            while not course.done.is_set():
-                if course.hosts and not shown:
-                    for name in ("Table", "Services") if layer else ("Table",):
-                        tabs[0].press(name)
-                    shown = True
-                course.done.wait(EVERY)
-                now = time.monotonic() - began
-                if not kept and now >= seconds - last_part(seconds):
-                    kept.append((now, {tab.name: tab.kept() for tab in tabs}))
-                samples.append((now, {tab.name: tab.memory() for tab in tabs}))
-                counts.append((now, _asked(server.url, token)))
-                if len(samples) % 15 == 0:
-                    pss = ", ".join(f"{n} {m[0]:.0f}" for n, m in samples[-1][1].items())
-                    say(f"  {now:4.0f} s: {course.hosts} hosts, MiB of {pss}")
-            kept.append((time.monotonic() - began, {tab.name: tab.kept() for tab in tabs}))
-            reporting.join()
-            lasted = time.monotonic() - began
-            tabs[2].wait("document.body.innerText.includes('What it stored')")
-            time.sleep(3)
-            listed = tabs[1].evaluate("document.querySelector('nav.pager p')?.textContent ?? ''")
-            drawn = tabs[0].evaluate("document.querySelector('[role=img]').ariaLabel")
-            after = {tab.name: tab.memory() for tab in tabs}
-            gpu = sum(process_memory(pid)[1] for pid in browser.processes("GPU"))
-        finally:
-            server.stop()
-    return _judge(size, lasted, course, samples, kept, counts, after, gpu, listed + drawn, say)
+    with a_site(program) as site:
+        run = _ask(site.first)
+        tabs = [
+            site.browser.open("map", f"{site.url}/"),
+            site.browser.open("hosts", f"{site.url}/hosts"),
+            site.browser.open("run", f"{site.url}/runs/{run}"),
+        ]
+        site.first.go("about:blank")
+        for tab in tabs:
+            tab.find_process()
+        course = Course()
+        before = _asked(site.url, token)
+        began = time.monotonic()
+        reporting = threading.Thread(
+            target=_report, args=(site.agent, run, size, seconds, rate, course), name="agent"
+        )
+        reporting.start()
+        samples: list[tuple[float, dict[str, tuple[float, float, float]]]] = []
+        shown = False
+        kept: list[tuple[float, dict[str, float]]] = []
+        while not course.done.is_set():
+            if course.hosts and not shown:
+                for name in ("Table", "Services") if layer else ("Table",):
+                    tabs[0].press(name)
+                shown = True
+            course.done.wait(EVERY)
+            now = time.monotonic() - began
+            if not kept and now >= seconds - last_part(seconds):
+                kept.append((now, {tab.name: tab.kept() for tab in tabs}))
+            samples.append((now, {tab.name: tab.memory() for tab in tabs}))
+            if len(samples) % 15 == 0:
+                pss = ", ".join(f"{n} {m[0]:.0f}" for n, m in samples[-1][1].items())
+                say(f"  {now:4.0f} s: {course.hosts} hosts, MiB of {pss}")
+        last = _asked(site.url, token)
+        kept.append((time.monotonic() - began, {tab.name: tab.kept() for tab in tabs}))
+        reporting.join()
+        lasted = time.monotonic() - began
+        tabs[2].wait("document.body.innerText.includes('What it stored')")
+        time.sleep(3)
+        listed = tabs[1].evaluate("document.querySelector('nav.pager p')?.textContent ?? ''")
+        drawn = tabs[0].evaluate("document.querySelector('[role=img]').ariaLabel")
+        after = {tab.name: tab.memory() for tab in tabs}
+        gpu = sum(process_memory(pid)[1] for pid in site.browser.processes("GPU"))
+    return _judge(
+        size, lasted, course, samples, kept, (before, last), after, gpu, listed + drawn, say
+    )
 
 
 def _ask(tab: Tab) -> str:
@@ -236,7 +224,7 @@ def _judge(
     course: Course,
     samples: list[tuple[float, dict[str, tuple[float, float, float]]]],
     kept: list[tuple[float, dict[str, float]]],
-    counts: list[tuple[float, dict[str, float]]],
+    counts: tuple[dict[str, float], dict[str, float]],
     after: dict[str, tuple[float, float, float]],
     gpu: float,
     shown: str,
@@ -262,7 +250,7 @@ def _judge(
             "kept_mib_a_minute": (ended[name] - begun[name]) / minutes,
             "pss_after": after[name][0],
         }
-    first, last = counts[0][1], counts[-1][1]
+    first, last = counts
     # A question of the frame is asked by each tab; a tab's own by one.
     asked = {
         path: (n - first.get(path, 0.0)) / lasted
@@ -310,10 +298,6 @@ def _judge(
         "faults": faults,
         "passed": not faults,
     }
-
-
-def _print(text: str) -> None:
-    print(text, flush=True)
 
 
 if __name__ == "__main__":

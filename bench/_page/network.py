@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import random
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
 from mooring.model.scan import Depth, Scan, ScannedHost
@@ -59,8 +59,7 @@ class Network:
             self.discover(at, IN_A_BLOCK)
             block = self._blocks[at]
             for octet, host in block.items():
-                ports = self._chance.sample(self._ports, 3)
-                block[octet] = _looked_at(host, tuple(sorted(ports, key=lambda p: p.number)))
+                block[octet] = _looked_at(host, self._chance.sample(self._ports, 3))
             yield self._scan(at)
 
     def _host(self, at: int, octet: int) -> ScannedHost:
@@ -76,7 +75,7 @@ class Network:
         if new.number in have:
             turned = f"{have[new.number].says[:60]} {self._chance.randrange(10**6)}"
             new = replace(new, says=turned)
-        return _looked_at(host, (*(p for p in host.ports if p.number != new.number), new))
+        return _looked_at(host, [p for p in host.ports if p.number != new.number] + [new])
 
     def _cidr(self, at: int) -> str:
         return str(ipaddress.ip_network((int(ipaddress.ip_address("10.64.0.0")) + at * 256, 24)))
@@ -85,6 +84,6 @@ class Network:
         return scanned.scan(self._cidr(at), self._blocks[at].values())
 
 
-def _looked_at(host: ScannedHost, ports: tuple[OpenPort, ...]) -> ScannedHost:
+def _looked_at(host: ScannedHost, ports: Iterable[OpenPort]) -> ScannedHost:
     ordered = tuple(sorted(ports, key=lambda p: p.number))
     return replace(host, depth=Depth.LIGHT, ports=ordered)

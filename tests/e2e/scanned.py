@@ -53,12 +53,12 @@ class Device:
 
 
 def seen(network: str, device: Device, depth: Depth = Depth.LIGHT) -> ScannedHost:
-    """The device, as a scan that has looked ``deep`` sees it."""
+    """The device, as a scan of that depth sees it."""
     ip = ipaddress.ip_network(network)[device.at]
     vendor = vendor_of(device.mac) if device.mac else ""
     open_ports = {
         (p.protocol, p.number): p for name in device.runs for p in ports(name)
-    }  # the first of a number is the one that has it
+    }  # the last of a number is the one that has it
     looked = depth is not Depth.NONE
     return ScannedHost(
         ip=ip,
