@@ -192,6 +192,14 @@ def test_a_pattern_with_bounds_is_taken(pattern: str) -> None:
     assert read_pattern(pattern, BOUNDS[Means.HTTP_BODY]).text == pattern
 
 
+def test_a_pattern_with_what_only_a_later_engine_has_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("mooring.discovery.catalogue.pattern._AT_MOST_ONE", frozenset())
+    with pytest.raises(BadPattern, match="not known: it has a part of the kind LITERAL"):
+        read_pattern("grafana", BOUNDS[Means.HTTP_TITLE])
+
+
 pieces = st.sampled_from(
     ["a", "ab", "[ab]", "[^b]", r"\w", r"\d", ".", "a?", "b{0,5}", "a+", ".*", "(a|b)", "(ab|b)",
      "(?:ab)?", "^", "$", "(a{1,3}b)", "(?=a)", "é", r"\s{0,4}"]

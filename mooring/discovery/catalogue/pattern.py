@@ -24,6 +24,17 @@ _LONGEST = 500
 _parser: Any = importlib.import_module("re._parser")
 _REPEATS = (_parser.MAX_REPEAT, _parser.MIN_REPEAT, _parser.POSSESSIVE_REPEAT)
 _STARTS = (_parser.AT_BEGINNING, _parser.AT_BEGINNING_STRING)
+_AT_MOST_ONE = frozenset(
+    {
+        _parser.ANY,
+        _parser.AT,
+        _parser.FAILURE,
+        _parser.IN,
+        _parser.LITERAL,
+        _parser.NOT_LITERAL,
+    }
+)
+"""Of one way and at most one character."""
 _Chars = frozenset[str] | None
 """Those of ``_SAMPLE`` that may come; none when nothing does, None when it is not known."""
 _NOTHING: _Chars = frozenset()
@@ -130,7 +141,10 @@ def _cost_of(what: Any, argument: Any, longest: int, then: _Chars) -> tuple[floa
         return sum(w for w, _ in costs), max(n for _, n in costs)
     if what is _parser.GROUPREF:
         return 1.0, float(longest)
-    return 1.0, 1.0
+    if what in _AT_MOST_ONE:
+        return 1.0, 1.0
+    # A later Python's engine may have what nobody here has counted.
+    raise BadPattern(f"what it may cost is not known: it has a part of the kind {what}")
 
 
 def _firsts(parsed: Any, then: _Chars) -> _Chars:
