@@ -13,7 +13,7 @@ import secrets
 import socket
 import time
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import NamedTuple, Protocol
 
 from mooring.discovery.scan import frames
@@ -88,25 +88,24 @@ class SynWire:
         """Why something could not be sent, if it could not."""
         self._buffer = bytearray(128)
         self._view = memoryview(self._buffer)
-        self._held: list[socket.socket] = []
-        try:
-            family = socket.AF_INET if version == 4 else socket.AF_INET6
-            self._held = ports_in_a_row(family, MOST_TRIES)
-            self._port = self._held[0].getsockname()[1]
-            start = frames.ETHERNET if self._link else 0
+        family = socket.AF_INET if version == 4 else socket.AF_INET6
+        start = frames.ETHERNET if self._link else 0
+        with ExitStack() as opened:
+            held = [opened.enter_context(one) for one in ports_in_a_row(family, MOST_TRIES)]
+            self._port = held[0].getsockname()[1]
             rules = frames.tcp_filter(start, version, range(self._port, self._port + MOST_TRIES))
             if self._link:
                 kind = frames.ETH_IPV4 if version == 4 else frames.ETH_IPV6
-                self._socket = packet_socket(self._link, kind, rules)
+                self._socket = opened.enter_context(packet_socket(self._link, kind, rules))
                 self._out = self._socket
             else:
-                self._socket = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_TCP)
-                self._out = socket.socket(family, socket.SOCK_RAW, socket.IPPROTO_RAW)
+                self._socket, self._out = (
+                    opened.enter_context(socket.socket(family, socket.SOCK_RAW, protocol))
+                    for protocol in (socket.IPPROTO_TCP, socket.IPPROTO_RAW)
+                )
                 prepare(self._socket, rules)
                 self._out.setblocking(False)
-        except BaseException:
-            self.close()
-            raise
+            self._opened = opened.pop_all()
 
     def fileno(self) -> int:
         return self._socket.fileno()
@@ -159,11 +158,7 @@ class SynWire:
         self._frames.pop(target.ip, None)
 
     def close(self) -> None:
-        for held in self._held:
-            held.close()
-        for name in ("_socket", "_out"):
-            if opened := self.__dict__.get(name):
-                opened.close()
+        self._opened.close()
 
     def _made(self, target: Target) -> frames.Syn:
         if self._link and self._link.mac and target.mac:
@@ -208,13 +203,11 @@ def packet_socket(link: Link, kind: int, rules: list[tuple[int, int, int, int]])
         OSError: the link is gone.
     """
     # Bound to no protocol at first: nothing comes before the filter is there.
-    made = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
-    try:
+    with ExitStack() as opened:
+        made = opened.enter_context(socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0))
         prepare(made, rules)
         made.bind((link.name, kind))
-    except BaseException:
-        made.close()
-        raise
+        opened.pop_all()
     return made
 
 

@@ -7,7 +7,16 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from mooring.server.api.can_shapes import CanBus, CanDriver, CanRecovery, CanTotals
-from mooring.server.api.door import HostId, NetworkId, Reading, TheAsk, Viewer, paged, shaped
+from mooring.server.api.door import (
+    AgentId,
+    HostId,
+    NetworkId,
+    Reading,
+    TheAsk,
+    Viewer,
+    paged,
+    shaped,
+)
 from mooring.server.api.problems import missing
 from mooring.server.api.shapes import Page
 from mooring.server.can import Condition
@@ -16,7 +25,6 @@ from mooring.server.merge import Row
 
 router = APIRouter()
 
-AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
 BusId = Annotated[str | None, Query(max_length=36, description="On this bus alone")]
 
 

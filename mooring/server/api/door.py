@@ -171,6 +171,7 @@ TheAsk = Annotated[Ask, Depends(list_query)]
 
 NetworkId = Annotated[str | None, Query(max_length=36, description="Of this network alone")]
 HostId = Annotated[str | None, Query(max_length=36, description="Of this host alone")]
+AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
 
 
 def shaped(model: type[Shaped], row: Mapping[str, Any], **more: Any) -> Shaped:

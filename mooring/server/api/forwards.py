@@ -10,6 +10,7 @@ from mooring.model.event import Entity, Operation
 from mooring.model.forward import ForwardState, LinkState
 from mooring.server.api.door import (
     Admin,
+    AgentId,
     NetworkId,
     Reading,
     TheAsk,
@@ -28,7 +29,6 @@ from mooring.server.merge import Row
 
 router = APIRouter()
 
-AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
 RemoteHostId = Annotated[str | None, Query(max_length=36, description="Of this remote host alone")]
 Protocol = Annotated[str | None, Query(max_length=16, description="tcp, udp or sctp")]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Any
+from typing import Any
 
 import structlog
-from fastapi import APIRouter, Query, Request
+from fastapi import APIRouter, Request
 
 from mooring.model import wire
 from mooring.model.can import CanWiring
@@ -16,7 +16,7 @@ from mooring.model.report import MAX_BYTES, Body
 from mooring.model.report import Report as ReportNoun
 from mooring.model.scan import Scan
 from mooring.server.api.agents import known_agent
-from mooring.server.api.door import AgentKey, Reading, TheAsk, TheState, Viewer, paged
+from mooring.server.api.door import AgentId, AgentKey, Reading, TheAsk, TheState, Viewer, paged
 from mooring.server.api.problems import Refused
 from mooring.server.api.shapes import Page, Report, ReportAnswer
 from mooring.server.db import agents, timeline
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/reports", tags=["reports"])
 
-AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
 
 _DUTIES: dict[type[Body], str] = {Forwards: "forward", CanWiring: "can", Scan: "scan"}
 """Whoever reports these does so by this duty; anything else is of discovery."""

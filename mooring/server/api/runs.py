@@ -12,6 +12,7 @@ from mooring.core.ids import is_id, new_id
 from mooring.model.event import Changed, Entity, Event, Operation, RunMoved, RunState
 from mooring.server.api.agents import known_agent
 from mooring.server.api.door import (
+    AgentId,
     AgentKey,
     Member,
     NetworkId,
@@ -36,8 +37,6 @@ from mooring.server.runs import phases, remaining, title
 log = structlog.get_logger(__name__)
 
 router = APIRouter(prefix="/runs", tags=["runs"])
-
-AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
 
 
 async def _shape(connection: AsyncConnection, row: Row, now: float) -> Run:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Response
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.errors import UsageError
 from mooring.model.event import Entity, Operation
 from mooring.server.api.door import (
+    AgentId,
     Member,
     NetworkId,
     Reading,
@@ -35,8 +36,6 @@ from mooring.server.merge import Row, Values
 from mooring.server.orders import outside, read_order, refusal
 
 router = APIRouter(prefix="/schedules", tags=["schedules"])
-
-AgentId = Annotated[str | None, Query(max_length=36, description="Of this agent alone")]
 
 
 def _schedule(row: Row, now: float) -> Schedule:
