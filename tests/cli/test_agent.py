@@ -198,6 +198,7 @@ def test_a_key_is_taken_from_a_file(tmp_path):
             agent.until("look_ended")
 
 
+@pytest.mark.slow
 def test_a_second_agent_that_forwards_is_told_of_the_program_that_does(tmp_path):
     # Nobody answers there: that it is tried is what matters.
     nowhere = ("--forward", "ssh://127.0.0.1:1")

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_a_signal_ends_mooring_although_nobody_reads_its_log_any_more(
     tmp_path: Path, style: str

@@ -457,6 +457,7 @@ ITEMS = st.lists(
 )
 
 
+@pytest.mark.slow
 @settings(deadline=None)
 @given(ITEMS)
 def test_a_list_of_anything_is_read_and_what_is_read_fits_into_a_report(items: list[Any]) -> None:

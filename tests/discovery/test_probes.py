@@ -418,6 +418,7 @@ async def test_a_port_that_takes_no_connection_says_why() -> None:
     assert not one.seen.asked
 
 
+@pytest.mark.slow
 async def test_a_port_was_asked_when_nothing_is_left_to_ask_and_not_when_it_was_cut_off() -> None:
     async with serving(silence) as port:
         whole = await identify_port(HERE, port, NOTHING, quick())
@@ -432,6 +433,7 @@ async def test_printers_raw_ports_are_never_asked() -> None:
     assert not one.closed
 
 
+@pytest.mark.slow
 async def test_a_host_is_asked_on_so_many_ports_at_a_time() -> None:
     now = most = 0
 

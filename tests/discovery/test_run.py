@@ -299,6 +299,7 @@ async def gone(agent: Agent, run_id: str) -> bool:
     return run_id not in agent._active
 
 
+@pytest.mark.slow
 async def test_several_runs_asked_for_at_once_all_come_to_an_end(setting):
     async with setting.run():
         await setting.run_in_state("complete")
@@ -310,6 +311,7 @@ async def test_several_runs_asked_for_at_once_all_come_to_an_end(setting):
         await until(all_complete)
 
 
+@pytest.mark.slow
 async def test_a_run_whose_beginning_the_server_does_not_hear_is_not_polled_for_in_a_rush(
     setting, tmp_path
 ):

@@ -88,6 +88,7 @@ async def test_a_scan_that_is_asked_for_is_stored_with_its_story(
     assert (await lines(setting, run))[0] == "scan_started"
 
 
+@pytest.mark.slow
 async def test_a_look_goes_on_while_a_scan_is_under_way_and_a_second_scan_waits(
     setting: Setting, network: Engine
 ) -> None:
@@ -139,6 +140,7 @@ async def test_a_scan_that_is_cancelled_is_let_go_and_what_it_found_stays(
     assert await found()
 
 
+@pytest.mark.slow
 async def test_a_scan_that_fails_says_why(setting: Setting, network: Engine) -> None:
     async def broken() -> None:
         raise RuntimeError("the engine broke")
@@ -150,6 +152,7 @@ async def test_a_scan_that_fails_says_why(setting: Setting, network: Engine) -> 
     assert "the engine broke" in row["reason"]
 
 
+@pytest.mark.slow
 async def test_what_an_agent_may_not_scan_is_refused_at_once_and_a_network_it_joins_is_not(
     setting: Setting, network: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -371,6 +371,7 @@ routings = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(machines, routings)
 def test_every_network_of_every_interface_is_there_exactly_once(
     interfaces: list[Interface], routes: list[Route]
@@ -382,6 +383,7 @@ def test_every_network_of_every_interface_is_there_exactly_once(
     assert set(found) == expected
 
 
+@pytest.mark.slow
 @given(machines, routings)
 def test_a_gateway_is_a_router_of_that_interface_and_family(
     interfaces: list[Interface], routes: list[Route]
@@ -393,6 +395,7 @@ def test_a_gateway_is_a_router_of_that_interface_and_family(
             assert subnet.gateway.version == subnet.cidr.version
 
 
+@pytest.mark.slow
 @given(machines, routings, st.randoms(use_true_random=False))
 def test_the_order_of_interfaces_changes_nothing_but_the_order(
     interfaces: list[Interface], routes: list[Route], random: Random

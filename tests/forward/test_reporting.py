@@ -155,6 +155,7 @@ async def test_what_changes_at_once_is_one_report(made: Program) -> None:
         assert await made.reports() - before <= 3
 
 
+@pytest.mark.slow
 async def test_in_quiet_nothing_is_reported_and_what_is_counted_is_after_a_while(
     made: Program,
 ) -> None:

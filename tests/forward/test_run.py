@@ -352,6 +352,7 @@ async def test_a_host_that_is_back_is_linked_to_before_its_time(
         await lab.state(LinkState.LIVE, seconds=15)
 
 
+@pytest.mark.slow
 async def test_a_host_that_was_there_all_the_time_is_tried_in_its_own_time(
     lab: Lab, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -42,6 +42,7 @@ async def everything(world: World) -> dict[str, Any]:
 # --- whole or not at all
 
 
+@pytest.mark.slow
 async def test_a_report_is_stored_whole_or_not_at_all_wherever_the_database_fails(
     world: World, logs: list[Any]
 ) -> None:
