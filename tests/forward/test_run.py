@@ -500,6 +500,8 @@ async def test_a_target_that_does_not_answer_is_no_fault_of_the_link(lab: Lab) -
 
 
 async def test_an_event_that_got_lost_is_found_by_the_next_list_and_counted(lab: Lab) -> None:
+    # On a busy machine a sign of life comes late, and what a new stream finds is no drift.
+    lab.settings = replace(lab.settings, pace=replace(QUICK, ping_every=60))
     await lab.live()
     lab.engine.mute = True
     port = lab.publish("web")
