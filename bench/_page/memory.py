@@ -145,17 +145,18 @@ def _report(
         finding = seconds * DISCOVERY
         while (now := time.monotonic() - began) < seconds:
             # Where the server is slower than the beat a report holds as much more.
-            passed, last = now - last, now
+            passed = now - last
             due = rate * passed
             if network.found() < size:
                 due = max(due, size / finding * passed)
-                n, scan = network.discover(at, round(due))
-                if n == 0:
+                n, scan = network.discover(at, max(1, round(due)))
+                if n == 0:  # this block is full: the same is due of the next
                     at = (at + 1) % network.blocks
                     continue
             else:
                 at = (at + 1) % network.blocks
                 n, scan = network.change(at, round(due))
+            last = now
             agent.report(scan, run)
             course.changes += n
             course.reports += 1
