@@ -34,7 +34,7 @@ setup: .make/dev .make/project $(page) ## make ready for work: environment, tool
 
 .PHONY: test
 test: parts .make/dev .make/project $(page) lint types contracts web-test ## everything, with real parts and a browser
-	@$(python) -m pytest -m "not vm" $(PYTEST)
+	@tools/run_tests all $(PYTEST)
 
 .PHONY: test-vm
 test-vm: parts .make/dev .make/project ## CAN on a real kernel: a virtual machine, booted and ended hard (20 minutes)
@@ -42,7 +42,7 @@ test-vm: parts .make/dev .make/project ## CAN on a real kernel: a virtual machin
 
 .PHONY: check
 check: .make/dev lint types contracts ## what runs within a minute: no real parts, no browser
-	@tools/quick_tests $(PYTEST)
+	@tools/run_tests quick $(PYTEST)
 
 .PHONY: lint
 lint: .make/dev ## ruff: rules and format; changes nothing
