@@ -1,0 +1,71 @@
+"""The columns that tables share, and what all of them are made in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    Column,
+    Double,
+    ForeignKey,
+    MetaData,
+    String,
+)
+
+from mooring.server import merge
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+
+def row_id() -> Column[str]:
+    return Column("id", String(36), primary_key=True)
+
+
+def of(table: str, *, null: bool = False, index: bool = False) -> Column[str]:
+    """A reference to a row of ``table``, deleted with it."""
+    return Column(
+        f"{table}_id",
+        String(36),
+        ForeignKey(f"{table}.id", ondelete="SET NULL" if null else "CASCADE"),
+        nullable=null,
+        index=index,
+    )
+
+
+def seen() -> tuple[Column[str], Column[float], Column[float]]:
+    return (
+        Column("source", String(64), nullable=False),
+        Column("first_seen", Double, nullable=False),
+        Column("last_seen", Double, nullable=False),
+    )
+
+
+def gone() -> Column[float]:
+    return Column("gone_at", Double, index=True)
+
+
+def services() -> tuple[Column[Any], ...]:
+    """Services with their evidence, the surest first; and what that one is, to ask for."""
+    return (
+        Column("services", JSON, nullable=False, server_default="[]"),
+        Column("service", String(100), nullable=False, server_default="", index=True),
+        Column("service_title", String(200), nullable=False, server_default=""),
+        Column("service_category", String(64), nullable=False, server_default=""),
+    )
+
+
+def name_order() -> Column[str]:
+    """The name as it is sorted; whoever changes the name changes this."""
+
+    def made(row: Any) -> str:
+        return merge.name_order(row.get_current_parameters()["name"])
+
+    return Column("name_order", String(253), nullable=False, server_default="", default=made)
