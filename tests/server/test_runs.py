@@ -98,6 +98,26 @@ async def test_a_waiting_poll_is_answered_at_once_when_a_run_is_asked_for(world:
     assert time.monotonic() - began < 2
 
 
+async def test_an_agent_is_given_some_of_very_many_runs_and_the_others_as_those_end(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(agents_api, "MOST_GIVEN", 3)
+    agent = await world.agent()
+    asked_for = [await asked(world, agent) for _ in range(5)]
+    first = (await agent.poll())["runs"]
+    assert first == asked_for[:3]
+    # Also those of which it has not said yet that it began them.
+    assert (await agent.poll(active_runs=first))["runs"] == first
+    for run in first:
+        await agent.progress(run, "starting")
+    async with asyncio.TaskGroup() as group:
+        waiting = group.create_task(agent.poll(active_runs=first, wait_s=30))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        await agent.report(Engines(()), runs=final(first[1]))
+    assert waiting.result() == {"runs": asked_for[3:4], "cancelled": [], "orders": {}}
+
+
 @any_database
 async def test_a_waiting_poll_finds_a_run_that_another_server_process_took(
     world: World, one_app: FastAPI, monkeypatch: pytest.MonkeyPatch

@@ -25,10 +25,13 @@ from mooring.server.db import agents, keys, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 from mooring.server.orders import refusal
-from mooring.server.runs import title
+from mooring.server.runs import LOOK, SCAN, title
 from mooring.server.state import State
 
 router = APIRouter(prefix="/agents", tags=["agents"])
+
+MOST_GIVEN = 50
+"""Runs that an agent has at one time; those beyond wait here, and not with it."""
 
 LOOK_EVERY = 5.0
 """Seconds after which a waiting poll looks again by itself: another server process may have
@@ -106,6 +109,9 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
 
 async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:
     agent = {**row, "duties": said.duties}
+    # An agent that knows no scans would look at its machine instead.
+    kinds = [kind for kind in (LOOK, SCAN) if not refusal(agent, kind)]
+    active = set(said.active_runs)
     deadline = asyncio.get_running_loop().time() + (0 if said.leaving else said.wait_s)
 
     def about_runs(event: Event) -> bool:
@@ -118,10 +124,15 @@ async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:
     with state.bus.subscribe(about_runs, size=10) as news:
         while True:
             async with state.database.read() as connection:
-                waiting = await runs.of_agent(connection, row["id"], [RunState.PENDING.value])
-                cancelled = await runs.stopped(connection, said.active_runs)
-            # An agent that knows no scans would look at its machine instead.
-            pending = [run for run in waiting if not refusal(agent, run["kind"])]
+                waiting = await runs.of_agent(
+                    connection, row["id"], [RunState.PENDING.value], kinds=kinds, most=MOST_GIVEN
+                )
+                states = await runs.states(connection, said.active_runs)
+            over = {run for run, state in states.items() if state.ended}
+            cancelled = sorted(run for run in over if states[run] is not RunState.COMPLETE)
+            room = max(0, MOST_GIVEN - len(active - over))
+            new = [run for run in waiting if run["id"] not in active][:room]
+            pending = [run for run in waiting if run["id"] in active] + new
             left = deadline - asyncio.get_running_loop().time()
             if pending or cancelled or left <= 0:
                 orders = {run["id"]: run["order"] for run in pending if run["order"]}

@@ -14,7 +14,7 @@ from mooring.server.db.engine import insert_new
 from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch
 from mooring.server.db.tables import agent, run, run_line, schedule
 from mooring.server.merge import Row, Values
-from mooring.server.runs import LOOK, added_up, may_follow
+from mooring.server.runs import LOOK, SCAN, added_up, may_follow
 
 WORKING = (RunState.STARTING.value, RunState.RUNNING.value)
 OPEN = (RunState.PENDING.value, *WORKING)
@@ -121,24 +121,27 @@ async def add_summary(
 
 
 async def of_agent(
-    connection: AsyncConnection, agent_id: str, states: Collection[str]
+    connection: AsyncConnection,
+    agent_id: str,
+    states: Collection[str],
+    *,
+    kinds: Collection[str] = (LOOK, SCAN),
+    most: int | None = None,
 ) -> list[Row]:
     """An agent's runs in these states, oldest first."""
     query = (
         select(run)
-        .where(run.c.agent_id == agent_id, run.c.state.in_(states))
+        .where(run.c.agent_id == agent_id, run.c.state.in_(states), run.c.kind.in_(kinds))
         .order_by(run.c.requested_at, run.c.id)
+        .limit(most)
     )
     return [dict(row) for row in (await connection.execute(query)).mappings()]
 
 
-async def stopped(connection: AsyncConnection, ids: Collection[str]) -> list[str]:
-    """Of these runs those that ended without being complete: nobody need go on with them."""
-    query = select(run.c.id).where(
-        run.c.id.in_(ids),
-        run.c.state.in_((RunState.CANCELLED.value, RunState.FAILED.value)),
-    )
-    return list((await connection.execute(query)).scalars())
+async def states(connection: AsyncConnection, ids: Collection[str]) -> dict[str, RunState]:
+    """The states of those of these runs that there are."""
+    query = select(run.c.id, run.c.state).where(run.c.id.in_(ids))
+    return {row_id: RunState(state) for row_id, state in await connection.execute(query)}
 
 
 async def durations(connection: AsyncConnection, like: Row) -> list[float]:
