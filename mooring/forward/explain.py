@@ -28,15 +28,21 @@ class View:
 @dataclass(frozen=True, slots=True)
 class Explanation:
     there: bool
-    """Whether it can be reached at this moment."""
+    """Whether it is forwarded at this moment."""
+    served: bool
+    """The same, and nobody's last connection to it failed."""
     lines: tuple[str, ...]
 
 
 def reached(what: Meant, views: Iterable[View]) -> bool:
     """Whether a place of this machine, or every forward of a container, is there."""
-    forwards = [f for view in views for f in view.host.forwards if _meant(what, f)]
+    forwards = _forwards(what, views)
     ready = [f for f in forwards if f.state is ForwardState.LISTENING]
     return bool(ready) and (not what.container or len(ready) == len(forwards))
+
+
+def _forwards(what: Meant, views: Iterable[View]) -> list[Forward]:
+    return [f for view in views for f in view.host.forwards if _meant(what, f)]
 
 
 def explain(what: Meant, views: Sequence[View], holder: str | None = None) -> Explanation:
@@ -54,7 +60,8 @@ def explain(what: Meant, views: Sequence[View], holder: str | None = None) -> Ex
     there = reached(what, views)
     if holder and not there:
         lines.append(f"here, {holder} listens on port {what}")
-    return Explanation(there, tuple(dict.fromkeys(lines)))
+    failed = any(f.detail for f in _forwards(what, views) if f.state is ForwardState.LISTENING)
+    return Explanation(there, there and not failed, tuple(dict.fromkeys(lines)))
 
 
 def _meant(what: Meant, forward: Forward) -> bool:

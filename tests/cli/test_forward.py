@@ -420,6 +420,19 @@ async def test_explaining_ends_with_zero_when_it_is_there_and_with_one_when_not(
     assert ran.out == "there is no container no-such on ssh://a, ssh://b\n"
 
 
+async def test_explaining_ends_with_one_while_a_port_listens_and_refuses(
+    lab: Lab, mooring: Mooring
+) -> None:
+    port = free_port()
+    lab.engines["a"].start("web", port)
+    await until(lambda: lab.states("a"))
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.close()
+    await until(lambda: lab.site.status()[0].forwards[0].detail)
+    ran = await mooring.ask("explain", str(port))
+    assert (ran.code, "connection refused" in ran.out) == (1, True)
+
+
 async def test_a_diagnosis_of_healthy_links_says_so_and_ends_with_zero(
     lab: Lab, mooring: Mooring
 ) -> None:

@@ -53,6 +53,7 @@ def lines(what: str, *views: View, holder: str | None = None) -> tuple[str, ...]
 def test_a_port_that_is_there_says_where_it_leads() -> None:
     found = explain(meant("8080"), [view(forward(8080, 80))])
     assert found.there
+    assert found.served
     assert found.lines == (
         f"127.0.0.1:8080/tcp leads to web on ssh://build (there 127.0.0.1:80), since {when(AT)}",
     )
@@ -61,6 +62,7 @@ def test_a_port_that_is_there_says_where_it_leads() -> None:
 def test_a_port_whose_connections_fail_says_how() -> None:
     found = explain(meant("80"), [view(forward(80, detail="connection refused"))])
     assert found.lines[0].endswith("; its last failure: connection refused")
+    assert (found.there, found.served) == (True, False)
 
 
 def test_a_port_whose_link_is_away_says_that_connections_wait_and_why() -> None:
