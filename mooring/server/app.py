@@ -15,6 +15,7 @@ from mooring.server.api import (
     agent_changes,
     agents,
     audit,
+    behind,
     bounds,
     can,
     containers,
@@ -111,6 +112,7 @@ def create_app(state: State) -> FastAPI:
     app.add_middleware(export.Export, prefix=f"{API}/")
     app.add_middleware(bounds.Bound, own=f"{API}/reports")
     app.add_middleware(metrics.CountRequests, metrics=counters)
+    app.add_middleware(behind.Behind)
     return app
 
 

@@ -71,6 +71,8 @@ async def serving(state: State, listener: socket.socket) -> AsyncIterator[asynci
         access_log=False,
         timeout_graceful_shutdown=GRACE,
         server_header=False,
+        # Who is believed is a setting of ours: see api/behind.
+        proxy_headers=False,
         lifespan="on",
     )
     server = _Server(config)

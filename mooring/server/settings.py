@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BeforeValidator, ValidationError
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
 from mooring.core.errors import UsageError
+from mooring.server import proxies
 
 FILE = "mooring.sqlite3"
 """The database in the data folder."""
+
+
+def _networks(said: object) -> object:
+    return proxies.networks(said) if isinstance(said, str) else said
 
 
 class Settings(BaseSettings):
@@ -23,8 +29,12 @@ class Settings(BaseSettings):
     """``postgresql://user:password@host/name``; SQLite in the data folder when unset."""
     metrics_token: str | None = None
     """The Bearer token of ``/metrics``; without one there is no such page."""
+    trusted_proxies: Annotated[
+        tuple[proxies.Network, ...], NoDecode, BeforeValidator(_networks)
+    ] = ()
+    """Whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody's when unset."""
     session_cookie_secure: bool = False
-    """Send the session cookie over HTTPS only: set it behind a proxy that ends TLS."""
+    """Send the session cookie over HTTPS only, also where no trusted proxy says that it is used."""
     keep_days: float = 90.0
     """How long the timeline, ended runs and what is gone are kept."""
 
@@ -35,7 +45,9 @@ def read() -> Settings:
     except ValidationError as error:
         fault = error.errors()[0]
         name = "MOORING_" + "_".join(str(part) for part in fault["loc"]).upper()
-        raise UsageError(f"reading the environment variable {name}", fault["msg"]) from error
+        raise UsageError(
+            f"reading the environment variable {name}", fault["msg"].removeprefix("Value error, ")
+        ) from error
 
 
 def database_address(settings: Settings, data_dir: Path) -> str:

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
 import structlog
 from fastapi import Depends, Query, Request
@@ -68,7 +67,7 @@ async def principal_of(request: Request, state: TheState) -> Principal:
 
 
 def caller(request: Request) -> str:
-    """The address that a request came from."""
+    """The address that a request came from: see api/behind for what is believed."""
     return request.client.host if request.client else ""
 
 
@@ -77,7 +76,9 @@ def _same_origin(request: Request) -> None:
     origin = request.headers.get("origin")
     if origin is None or request.method not in UNSAFE:
         return
-    if urlsplit(origin).netloc != request.headers.get("host"):
+    # Where the browser came by TLS, a page that did not is another site too.
+    schemes = ("https",) if request.url.scheme == "https" else ("http", "https")
+    if origin not in [f"{scheme}://{request.headers.get('host', '')}" for scheme in schemes]:
         raise Refused(403, f"a page of {origin[:200]} may not do this in your name")
 
 

@@ -72,7 +72,7 @@ async def set_up(
         session, secret = await _enter(change, row, request)
         change.add(Authentication("setup", row["name"], ok=True))
     log.info("owner_created", user=row["name"])
-    _remember(response, state, secret)
+    _remember(request, response, state, secret)
     return session
 
 
@@ -100,7 +100,7 @@ async def accept_invitation(
         change.add(Authentication("invitation", row["name"], ok=True))
     await state.logins.clear(state.wrong_limit, "wrong", _key(row["name"]))
     log.info("invitation_accepted", user=row["name"])
-    _remember(response, state, secret)
+    _remember(request, response, state, secret)
     return session
 
 
@@ -120,7 +120,7 @@ async def log_in(asked: Login, request: Request, response: Response, state: TheS
         change.note(entered, row["name"], action="logged in")
         change.add(Authentication("login", row["name"], ok=True))
     log.info("logged_in", user=row["name"])
-    _remember(response, state, secret)
+    _remember(request, response, state, secret)
     return session
 
 
@@ -252,12 +252,12 @@ def _key(name: str) -> str:
     return name.lower()
 
 
-def _remember(response: Response, state: State, secret: str) -> None:
+def _remember(request: Request, response: Response, state: State, secret: str) -> None:
     response.set_cookie(
         COOKIE,
         secret,
         max_age=int(auth.SESSION_SECONDS),
         httponly=True,
         samesite="strict",
-        secure=state.settings.session_cookie_secure,
+        secure=state.settings.session_cookie_secure or request.url.scheme == "https",
     )
