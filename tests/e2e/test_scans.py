@@ -227,13 +227,42 @@ def test_search_finds_things_by_keyboard_from_any_page(quiet: Window, office: Sc
     expect(page.get_by_role("heading", level=1)).to_have_text("nas.local")
     page.keyboard.press("Control+k")
     page.keyboard.type("openssh")
-    page.get_by_role("option", name=re.compile("Service")).first.click()
+    page.get_by_role("group", name="Services").get_by_role("option").first.click()
     expect(page).to_have_url(re.compile("/services/openssh$"))
     page.keyboard.press("Control+k")
     page.keyboard.type("no such thing anywhere")
     expect(page.get_by_text("Nothing here is called")).to_be_visible()
     page.keyboard.press("Escape")
     expect(field).not_to_be_visible()
+
+
+def test_search_finds_ports_and_schedules_and_goes_to_them(quiet: Window, office: Scanner) -> None:
+    page = quiet.page
+    (agent,) = quiet.api("/agents")["items"]
+    body = {"name": "Every night", "cron": "0 3 * * *", "agent_id": agent["id"]}
+    made = page.context.request.post(
+        f"{quiet.url}/api/v1/schedules",
+        data={**body, "targets": [scanned.OFFICE]},
+        headers={"Origin": quiet.url},
+    )
+    assert made.ok, made.text()
+    page.goto("/agents")
+    page.get_by_role("heading", level=1).wait_for()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("22/tcp")
+    ports = page.get_by_role("group", name="Ports").get_by_role("option")
+    expect(ports.first).to_contain_text("22/tcp")
+    where = ports.first.inner_text()
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/hosts/[^/]+\?q=22$"))
+    assert page.get_by_role("heading", level=1).inner_text() in where
+    rows = page.get_by_role("table", name="Open ports").get_by_role("row")
+    expect(rows.nth(1)).to_contain_text("22/tcp")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("every night")
+    page.get_by_role("group", name="Schedules").get_by_role("option").click()
+    expect(page).to_have_url(re.compile("/schedules"))
+    expect(page.get_by_role("table", name="Schedules")).to_contain_text("Every night")
 
 
 def test_a_schedule_is_read_back_in_words_switched_off_and_deleted(

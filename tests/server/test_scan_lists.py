@@ -179,8 +179,7 @@ async def test_a_search_finds_a_few_of_each(world: World) -> None:
     await found(world)
 
     async def search(q: str, **more: Any) -> list[tuple[str, str, str]]:
-        items = (await world.get("search", params={"q": q, **more}))["items"]
-        return [(f["kind"], f["title"], f["detail"]) for f in items]
+        return await searched(world, q, **more)
 
     assert await search("nas") == [("host", "nas", "10.0.0.40 (Synology)")]
     assert await search("redis") == [
@@ -191,7 +190,65 @@ async def test_a_search_finds_a_few_of_each(world: World) -> None:
     assert ("agent", "alpha", "1") in await search("alpha")
     assert await search(" ") == []
     assert await search("nas", network_id="other") == []
-    assert len(await search("1", limit=1)) <= 5
+    assert len(await search("1", limit=1)) <= 7
+
+
+async def searched(world: World, q: str, **more: Any) -> list[tuple[str, str, str]]:
+    items = (await world.get("search", params={"q": q, **more}))["items"]
+    return [(f["kind"], f["title"], f["detail"]) for f in items]
+
+
+@pytest.mark.parametrize(
+    ("q", "found_ports"),
+    [
+        ("9999", ["on nas (10.0.0.40)"]),
+        ("9999/tcp", ["on nas (10.0.0.40)"]),
+        ("9999/UDP", []),
+        ("80", ["Redis on 172.17.0.2", "nginx on nas (10.0.0.40)"]),
+        ("80 redis", ["Redis on 172.17.0.2"]),
+        ("nas:22", ["SSH on nas (10.0.0.40)"]),
+        ("nas 22", ["SSH on nas (10.0.0.40)"]),
+        ("10.0.0.40:22", ["SSH on nas (10.0.0.40)"]),
+        ("22 80", []),
+        ("0", []),
+        ("65536", []),
+        ("nginx", []),
+    ],
+)
+async def test_a_search_for_a_port_finds_where_it_is_open(
+    world: World, q: str, found_ports: list[str]
+) -> None:
+    await found(world)
+    assert sorted(d for kind, _, d in await searched(world, q) if kind == "port") == found_ports
+
+
+async def test_a_port_that_is_found_leads_to_its_host_and_many_are_counted(world: World) -> None:
+    await found(world)
+    hosts = await ids(world)
+    answer = await world.get("search", params={"q": "9999"})
+    (one,) = [f for f in answer["items"] if f["kind"] == "port"]
+    assert (one["title"], one["host_id"]) == ("9999/tcp", hosts["nas"])
+    answer = await world.get("search", params={"q": "80/tcp", "limit": 1})
+    assert [f["kind"] for f in answer["items"]] == ["port"]
+    assert answer["totals"] == {"port": 2}
+    assert await searched(world, "9999", network_id="other") == []
+
+
+async def test_a_search_finds_schedules_by_their_name(world: World) -> None:
+    await found(world)
+    agent = await world.one("agents")
+    body = {
+        "name": "Every night",
+        "cron": "0 3 * * *",
+        "targets": ["10.0.0.0/24"],
+        "agent_id": agent["id"],
+    }
+    made = await world.ask("POST", "schedules", json=body)
+    assert made.status_code == 201, made.text
+    assert await searched(world, "NIGHT") == [
+        ("schedule", "Every night", "0 3 * * * UTC, by alpha")
+    ]
+    assert await searched(world, "night", network_id="other") == []
 
 
 async def test_the_map_shows_what_hosts_run(world: World) -> None:

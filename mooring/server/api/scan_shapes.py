@@ -181,8 +181,11 @@ class ScheduleReading(Shape):
     next: list[datetime]
 
 
+FoundKind = Literal["port", "host", "service", "container", "subnet", "schedule", "agent"]
+
+
 class Found(Shape):
-    kind: Literal["host", "service", "container", "subnet", "agent"]
+    kind: FoundKind
     id: str
     title: str
     detail: str
@@ -192,6 +195,9 @@ class Found(Shape):
 
 class Findings(Shape):
     items: list[Found]
+    """Those of a kind together."""
+    totals: dict[FoundKind, int]
+    """How many there are of each kind, of which ``items`` holds the first."""
 
 
 class MapWorkload(Shape):

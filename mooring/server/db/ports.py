@@ -26,6 +26,8 @@ from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
 from mooring.server.db.tables import address, container, host, port, subnet
 from mooring.server.merge import Row
 
+_HOST_NAME = select(host.c.name).where(host.c.id == port.c.host_id).scalar_subquery()
+
 _PORTS = Listing(
     port,
     {
@@ -46,6 +48,7 @@ _PORTS = Listing(
         port.c.service_title,
         port.c.version,
         cast(port.c.number, String),
+        _HOST_NAME,
     ),
 )
 
