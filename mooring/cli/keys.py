@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from mooring.server.change import Change
     from mooring.server.merge import Row
 
+Prefix = Annotated[str, Parameter(name="PREFIX", help="What `mooring keys list` shows of it.")]
+
 app = App(name="keys", help="API keys of users and agents; works on the server's machine.")
 
 DAY = 86400.0
@@ -122,7 +124,8 @@ def _print(rows: list[Row]) -> None:
 
 @app.command
 def rotate(
-    prefix: str,
+    prefix: Prefix,
+    /,
     *,
     grace: Annotated[
         float,
@@ -133,7 +136,7 @@ def rotate(
     ] = 0,
     data_dir: DataDir = None,
 ) -> None:
-    """Give a key another secret and print it, once. PREFIX is what `mooring keys list` shows."""
+    """Give a key another secret and print it, once."""
     attempted = f"rotating the key {prefix!r}"
 
     async def turn(change: Change) -> str:
@@ -150,8 +153,8 @@ def rotate(
 
 
 @app.command
-def revoke(prefix: str, *, data_dir: DataDir = None) -> None:
-    """End a key at once. PREFIX is what `mooring keys list` shows of it."""
+def revoke(prefix: Prefix, /, *, data_dir: DataDir = None) -> None:
+    """End a key at once."""
     attempted = f"revoking the key {prefix!r}"
 
     async def end(change: Change) -> str:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 app = App(name="users", help="Who may log in on the page; works on the server's machine.")
 
+Name = Annotated[str, Parameter(name="NAME", help="What the user is called.")]
 Role = Literal["viewer", "member", "admin", "owner"]
 Page = Annotated[str, Parameter(help="Where the page is, for the link.")]
 HERE = "http://127.0.0.1:8930"
@@ -26,7 +27,8 @@ HERE = "http://127.0.0.1:8930"
 
 @app.command
 def create(
-    name: str,
+    name: Name,
+    /,
     *,
     role: Annotated[Role, Parameter(help="What the user may do.")] = "viewer",
     page: Page = HERE,
@@ -47,7 +49,7 @@ def create(
 
 
 @app.command
-def link(name: str, *, page: Page = HERE, data_dir: DataDir = None) -> None:
+def link(name: Name, /, *, page: Page = HERE, data_dir: DataDir = None) -> None:
     """Print a one-time link by which NAME chooses a new password, as when it was forgotten."""
     attempted = f"making a link for the user {name!r}"
     page = server_url(page)
@@ -85,7 +87,8 @@ def show(*, format: Format = "table", data_dir: DataDir = None) -> None:  # noqa
 
 @app.command
 def change(
-    name: str,
+    name: Name,
+    /,
     *,
     role: Annotated[Role | None, Parameter(help="Another role.")] = None,
     disable: Annotated[
@@ -110,7 +113,7 @@ def change(
 
 
 @app.command
-def remove(name: str, *, data_dir: DataDir = None) -> None:
+def remove(name: Name, /, *, data_dir: DataDir = None) -> None:
     """Delete a user, with its sessions and keys."""
     attempted = f"deleting the user {name!r}"
 

@@ -342,7 +342,7 @@ def test_the_door_loads_nothing_of_the_other_capabilities() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [["serve", "--log-level", "loud"], ["serve", "--sockets"], ["fly"], []]
+    "arguments", [["serve", "--log-level", "loud"], ["serve", "--sockets"], ["fly"]]
 )
 def test_what_was_asked_wrongly_ends_with_2(arguments: list[str]) -> None:
     command = [sys.executable, "-m", "mooring", "can", *arguments]

@@ -23,11 +23,14 @@ def main(arguments: Sequence[str]) -> NoReturn:
     parser = argparse.ArgumentParser(
         prog="mooring can", description="A Docker network that is a CAN bus."
     )
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(metavar="COMMAND")
     asked_for = [name for name in _COMMANDS if name in arguments[:1]]
     for name in asked_for or _COMMANDS:
         import_module(f"mooring.cli.can.{name}").add(commands)
     asked = parser.parse_args(arguments)
+    if not arguments:
+        parser.print_help()
+        sys.exit(0)
     try:
         code = asked.run(asked)
     except MooringError as error:
