@@ -83,7 +83,7 @@ def create_app(state: State) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         async with Tasks("server") as tasks:
             tasks.start("metrics", counters.follow(state.bus))
-            tasks.supervise("silent_agents", partial(note_silent_agents, state), every=10)
+            tasks.supervise("silent_agents", partial(note_silent_agents, state), every=5)
             tasks.supervise("fire_due", partial(fire_due, state), every=5)
             tasks.supervise("forget_old", partial(forget_old, state), every=3600)
             yield

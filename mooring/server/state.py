@@ -15,6 +15,7 @@ from mooring.core.bus import Bus
 from mooring.model.event import Event
 from mooring.server.auth import Passwords
 from mooring.server.db.engine import Database
+from mooring.server.presence import Broken
 from mooring.server.settings import Settings
 
 
@@ -36,6 +37,8 @@ class State:
     """Tries to log in from an address, or as somebody."""
     wrong_limit: RateLimitItemPerHour = field(default_factory=lambda: RateLimitItemPerHour(30))
     """Wrong passwords for a name, after which no password is taken for it."""
+    broken: dict[str, Broken] = field(default_factory=dict)
+    """By agent: the last of its polls here whose connection broke, until somebody has looked."""
     started_at: float = field(init=False)
 
     def __post_init__(self) -> None:

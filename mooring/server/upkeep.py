@@ -25,6 +25,7 @@ from mooring.server.db.tables import (
     subnet,
 )
 from mooring.server.db.timeline import Told
+from mooring.server.presence import BROKEN_AFTER, LOST_AFTER, SILENT_AFTER, gone
 from mooring.server.runs import title
 from mooring.server.state import State
 
@@ -36,27 +37,33 @@ KEEP_REPORTS = DAY
 
 
 async def note_silent_agents(state: State) -> None:
-    """Agents that have not polled for long are offline, and the runs they worked on have failed.
+    """Agents that are not there any more are offline; the runs of those that have not polled for
+    longer have failed.
 
     Nobody could poll while the server was away: silence begins with its start at the earliest.
     """
     now = state.clock()
-    before = now - agents.SILENT_AFTER
-    if state.started_at > before:
-        return
+    broken = {a: poll for a, poll in state.broken.items() if poll.at <= now - BROKEN_AFTER}
+    heard_before = now - (BROKEN_AFTER if broken else SILENT_AFTER)
+    lost_before = now - LOST_AFTER if state.started_at <= now - LOST_AFTER else 0.0
     told: list[Told] = []
     events: list[Event] = []
     async with state.database.read() as connection:
-        silent = await agents.silent(connection, before) or await runs.orphans(connection, before)
-    if not silent:
+        heard = await agents.silent(connection, heard_before)
+        silent = gone(heard, broken, now=now, listening_since=state.started_at)
+        orphaned = await runs.orphans(connection, lost_before)
+    for agent_id, poll in broken.items():
+        if state.broken.get(agent_id) == poll:
+            del state.broken[agent_id]
+    if not silent and not orphaned:
         return
     async with state.database.write() as connection:
-        for agent in await agents.fall_silent(connection, before):
+        for agent in await agents.fall_silent(connection, silent, heard_before):
             network = agent["network_id"]
             log.warning("agent_silent", agent=agent["name"], last_seen=agent["last_seen"])
             news = f"Agent {agent['name']} fell silent"
             told.append(Told(Entity.AGENT, Operation.CHANGED, agent["id"], network, news))
-        for lost in await runs.abandon(connection, before, now):
+        for lost in await runs.abandon(connection, lost_before, now):
             network, name = lost["network_id"], title(lost["kind"], lost["agent_name"])
             told.append(Told(Entity.RUN, Operation.CHANGED, lost["id"], network, f"{name} failed"))
             events.append(RunMoved(lost["id"], RunState.FAILED, network))

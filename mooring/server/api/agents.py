@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from mooring.core.tasks import Tasks
 from mooring.model.event import Changed, Entity, Event, Operation, RunMoved, RunState
 from mooring.server.api.door import (
     AgentKey,
@@ -25,6 +26,7 @@ from mooring.server.db import agents, keys, runs, timeline
 from mooring.server.db.timeline import Told
 from mooring.server.merge import Row
 from mooring.server.orders import refusal
+from mooring.server.presence import Broken
 from mooring.server.runs import LOOK, SCAN, title
 from mooring.server.state import State
 
@@ -77,7 +79,7 @@ async def read_agent(agent_id: str, state: TheState, connection: Reading, _: Vie
 
 
 @router.post("/poll")
-async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
+async def poll(said: AgentPoll, request: Request, state: TheState, who: AgentKey) -> AgentWork:
     """An agent says that it is there, and waits for work (at most ``wait_s`` seconds)."""
     now = state.clock()
     events: list[Event] = []
@@ -104,7 +106,21 @@ async def poll(said: AgentPoll, state: TheState, who: AgentKey) -> AgentWork:
             events.append(RunMoved(lost["id"], RunState.FAILED, row["network_id"]))
         await timeline.write(connection, told, now)
     state.tell([*(t.changed for t in told), *events])
-    return await _work(state, row, said)
+    async with Tasks("poll") as tasks:
+        work = tasks.start("work", _work(state, row, said), awaited=True)
+        left = tasks.start("connection", _left(request), awaited=True)
+        await asyncio.wait((work, left), return_when=asyncio.FIRST_COMPLETED)
+        if work.done():
+            return work.result()
+    # Nobody is there any more to be answered.
+    state.broken[row["id"]] = Broken(polled_at=now, at=state.clock())
+    return AgentWork(runs=[], cancelled=[], orders={})
+
+
+async def _left(request: Request) -> None:
+    """Return when the connection of a request, whose body is read, has broken."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:

@@ -363,8 +363,8 @@ class AgentPoll(Asked):
     active_runs: list[str] = Field(default=[], max_length=1000)
     """Runs that it works on, or whose reports it has yet to deliver."""
     wait_s: float = Field(default=0, ge=0, le=30)
-    """How long the server may wait for work before it answers; well below the minute without a
-    poll after which an agent counts as offline."""
+    """How long the server may wait for work before it answers; well below the 40 s without a poll
+    after which an agent counts as offline."""
     leaving: bool = False
     """The agent is ending, and is offline from now on."""
     allowed: list[Annotated[str, Field(max_length=64)]] | None = Field(

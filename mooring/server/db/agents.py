@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, select, update
+from sqlalchemy import delete, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
@@ -24,9 +24,6 @@ from mooring.server.db.tables import (
     subject,
 )
 from mooring.server.merge import Row
-
-SILENT_AFTER = 60.0
-"""Seconds without a poll after which an agent counts as offline; it polls every 25 s or less."""
 
 
 async def by_id(connection: AsyncConnection, agent_id: str) -> Row | None:
@@ -166,21 +163,23 @@ async def last_number(connection: AsyncConnection, agent_id: str, name: str) -> 
     return number or 0
 
 
-def _silent(before: float) -> ColumnElement[bool]:
-    return agent.c.online.is_(True) & (agent.c.last_seen < before)
+async def silent(connection: AsyncConnection, before: float) -> dict[str, float]:
+    """When each of the agents was last heard of that count as online, if that was ``before``."""
+    query = select(agent.c.id, agent.c.last_seen).where(
+        agent.c.online.is_(True), agent.c.last_seen < before
+    )
+    return dict((await connection.execute(query)).all())
 
 
-async def silent(connection: AsyncConnection, before: float) -> list[Row]:
-    """The agents that count as online and were last heard of ``before``."""
-    result = await connection.execute(select(agent).where(_silent(before)))
-    return [dict(row) for row in result.mappings()]
-
-
-async def fall_silent(connection: AsyncConnection, before: float) -> list[Row]:
-    """Mark those offline that were last heard of ``before``; answers them."""
-    fallen = await silent(connection, before)
+async def fall_silent(
+    connection: AsyncConnection, ids: Collection[str], before: float
+) -> list[Row]:
+    """Mark those of these agents offline that were last heard of ``before``; answers them."""
+    theirs = agent.c.id.in_(ids) & agent.c.online.is_(True) & (agent.c.last_seen < before)
+    result = await connection.execute(select(agent).where(theirs))
+    fallen: list[Row] = [dict(row) for row in result.mappings()]
     if fallen:
-        await connection.execute(update(agent).where(_silent(before)).values(online=False))
+        await connection.execute(update(agent).where(theirs).values(online=False))
     return fallen
 
 
