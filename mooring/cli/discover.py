@@ -19,7 +19,6 @@ from mooring.model.scan import Depth
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
     from mooring.model.container import Engine
     from mooring.model.machine import Machine
@@ -106,9 +105,9 @@ def discover(
         seen = {"machine": machine, "engines": engines}
         print(json.dumps({k: wire.to_builtins(v) for k, v in seen.items()}, indent=2))
     else:
-        from rich.console import Console
+        from mooring.cli import tables
 
-        _print(Console(), machine, engines)
+        _print(tables.console(), machine, engines)
 
 
 async def _look() -> tuple[Machine, tuple[Engine, ...]]:
@@ -123,19 +122,26 @@ async def _look() -> tuple[Machine, tuple[Engine, ...]]:
 
 
 def _print(console: Console, machine: Machine, engines: tuple[Engine, ...]) -> None:
-    console.print(f"[bold]{machine.hostname}[/bold]  {machine.os.name}, {machine.os.kernel}")
-    interfaces = _table("interface", "kind", "state", "addresses", "MAC", "part of")
+    from rich.markup import escape
+    from rich.text import Text
+
+    from mooring.cli.tables import add, shown, table
+
+    about = escape(f"{machine.os.name}, {machine.os.kernel}")
+    console.print(f"[bold]{escape(machine.hostname)}[/bold]  {about}")
+    columns = ("interface", "kind", "state", "addresses", "MAC", "part of")
+    interfaces = table(*columns, unbroken=("interface", "kind", "state", "MAC"))
     for i in machine.interfaces:
-        state = f"[green]{i.state}[/green]" if i.state is InterfaceState.UP else str(i.state)
+        state = Text(i.state, "green" if i.state is InterfaceState.UP else "")
         part = i.master or (f"{i.parent} (VLAN {i.vlan})" if i.vlan else i.parent) or ""
         addresses = ", ".join(f"{a.ip}/{a.prefix}" for a in i.addresses)
-        interfaces.add_row(i.name, i.kind, state, addresses, i.mac or "", part)
-    subnets = _table("subnet", "kind", "gateway", "by")
+        add(interfaces, i.name, i.kind, state, addresses, i.mac or "", part)
+    subnets = table("subnet", "kind", "gateway", "by", unbroken=("subnet",))
     for s in machine.subnets:
-        subnets.add_row(str(s.cidr), s.kind, str(s.gateway or ""), s.interface or "")
-    for table in (interfaces, subnets):
+        add(subnets, str(s.cidr), s.kind, str(s.gateway or ""), s.interface or "")
+    for each in (interfaces, subnets):
         console.print()
-        console.print(table)
+        console.print(shown(each, console, wide=("MAC", "part of")))
     routes = counted(len(machine.routes), "route")
     neighbours = counted(len(machine.neighbours), "neighbour")
     console.print(f"\n{routes}, {neighbours} (all of them: --format json)")
@@ -143,31 +149,26 @@ def _print(console: Console, machine: Machine, engines: tuple[Engine, ...]) -> N
         _print_engine(console, engine)
     for capability in machine.capabilities:
         if not capability.available:
-            console.print(f"[yellow]{capability.name}[/yellow]: {capability.detail}")
+            console.print(f"[yellow]{capability.name}[/yellow]: {escape(capability.detail)}")
 
 
 def _print_engine(console: Console, engine: Engine) -> None:
+    from rich.markup import escape
+
+    from mooring.cli.tables import add, table
     from mooring.model.container import EngineState
 
     console.print()
+    socket = escape(engine.socket)
     if engine.state is not EngineState.ANSWERED:
-        console.print(f"[yellow]{engine.socket}[/yellow] ({engine.state}): {engine.detail}")
+        console.print(f"[yellow]{socket}[/yellow] ({engine.state}): {escape(engine.detail)}")
         return
-    console.print(f"[bold]{engine.kind}[/bold] {engine.version} at {engine.socket}")
-    table = _table("container", "image", "state", "networks", "published")
+    console.print(f"[bold]{engine.kind}[/bold] {escape(engine.version)} at {socket}")
+    containers = table("container", "image", "state", "networks", "published")
     for c in engine.containers:
         networks = ", ".join(f"{a.network} {a.ip or ''}".strip() for a in c.attachments)
         ports = ", ".join(
             f"{p.host_port}→{p.container_port}/{p.protocol}" for p in c.ports if p.host_port
         )
-        table.add_row(c.name, c.image, c.status or c.state, networks, ports)
-    console.print(table if engine.containers else "no containers")
-
-
-def _table(*columns: str) -> Table:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold dim")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    return table
+        add(containers, c.name, c.image, c.status or c.state, networks, ports)
+    console.print(containers if engine.containers else "no containers")

@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from mooring.cli import tables
 from mooring.cli.options import Format, LogLevel
 from mooring.core import log as logging
 from mooring.core.errors import MooringError, UsageError, why_os
@@ -81,7 +82,7 @@ def identify_command(
     if format == "json":
         print(json.dumps({"host": host, "ip": str(ip), "ports": [_plain(e) for e in found]}))
     else:
-        _print(Console(), host, ip, found, full=port is not None)
+        _print(tables.console(), host, ip, found, full=port is not None)
 
 
 def _host_and_port(target: str) -> tuple[str, int | None]:

@@ -105,21 +105,18 @@ def show(*, format: Format = "table", data_dir: DataDir = None) -> None:  # noqa
 
 
 def _print(rows: list[Row]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from mooring.cli.tables import add, console, table
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("name", "key", "for", "state", "last used (UTC)"):
-        # The key is what one copies: it is whole however narrow the window is.
-        table.add_column(column, no_wrap=column not in ("name", "for"), overflow="fold")
+    unbroken = ("key", "state", "last used (UTC)")
+    shown = table("name", "key", "for", "state", "last used (UTC)", unbroken=unbroken)
     for row in rows:
         whose = f"{row['role']} ({row['user']})" if row["user"] else row["role"]
         agents = f": {', '.join(row['agents'])}" if row["agents"] else ""
         use = whose if row["kind"] == "user" else f"agents of {row['network']}{agents}"
         ends = row["expires_at"]
         state = f"until {day(ends)}" if row["state"] == "valid" and ends else row["state"]
-        table.add_row(row["name"], row["key"], use, state, minute(row["last_used_at"]))
-    Console().print(table)
+        add(shown, row["name"], row["key"], use, state, minute(row["last_used_at"]))
+    console().print(shown)
 
 
 @app.command

@@ -58,6 +58,7 @@ class Collected:
     known: dict[IpAddress, tuple[str, tuple[Service, ...]]] = field(default_factory=dict)
     """A host's vendor, and its services that no port shows."""
     warnings: list[Warned] = field(default_factory=list)
+    ports_asked: bool = True
     elapsed_s: float = 0.0
     whole: bool = False
 
@@ -93,7 +94,9 @@ class Collected:
         begun = "" if self.whole else "ended early: "
         services = sum(len(p.services) for ports in self.answered.values() for p in ports.values())
         services += sum(len(services) for _, services in self.known.values())
-        found = [counted(len(self.hosts), "host"), counted(count, "open port")]
+        found = [counted(len(self.hosts), "host")]
+        if self.ports_asked:
+            found.append(counted(count, "open port"))
         if self.known:
             found.append(counted(services, "service"))
         return f"{begun}{', '.join(found)}, {self.elapsed_s:.1f} s"
@@ -117,7 +120,7 @@ def scan(
     seen = local.see()
     here = Here(seen.interfaces, seen.routes)
     plan = permitted(named, here, [target_of(text) for text in allow], interface)
-    collected = Collected()
+    collected = Collected(ports_asked=depth is not Depth.NONE)
     with suppress(KeyboardInterrupt):
         tools = _tools(options) if services and depth is not Depth.NONE else None
         if tools is None and depth is Depth.LIGHT:
@@ -206,7 +209,7 @@ class _Bar:
             BarColumn(),
             TextColumn("{task.percentage:>3.0f} %"),
             TimeRemainingColumn(),
-            TextColumn("{task.fields[hosts]} hosts"),
+            TextColumn("{task.fields[hosts]}"),
             console=Console(stderr=True),
             transient=True,
         )
@@ -224,37 +227,40 @@ class _Bar:
         if self._task is not None:
             self._bar.remove_task(self._task)
         self._phase = phase
-        hosts = len(self._collected.hosts)
-        self._task = self._bar.add_task(_DOING[phase], total=total, hosts=hosts)
+        self._task = self._bar.add_task(_DOING[phase], total=total, hosts=self._hosts())
 
     def advance(self, phase: str, done: int) -> None:
         """Ports are asked what they are while others are looked for: that is not shown."""
         if self._task is not None and phase == self._phase:
-            self._bar.update(self._task, completed=done, hosts=len(self._collected.hosts))
+            self._bar.update(self._task, completed=done, hosts=self._hosts())
+
+    def _hosts(self) -> str:
+        return counted(len(self._collected.hosts), "host")
 
     def end(self) -> None:
         self._bar.stop()
 
 
 def _print(plan: Plan, collected: Collected, *, with_services: bool) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from rich.markup import escape
 
-    console = Console()
-    table = Table(box=None, pad_edge=False, header_style="bold dim")
+    from mooring.cli import tables
+
+    console = tables.console()
     last = ("port", "service") if with_services else ("open ports",)
-    for column in ("address", "name", "MAC", "by", "ms", *last):
-        table.add_column(column, overflow="fold")
+    columns = ("address", "name", "MAC", "by", "ms", *last)
+    table = tables.table(*columns, unbroken=("address", "MAC"))
     for host in collected.in_order():
         _add(table, host, collected, with_services=with_services)
     if collected.hosts:
-        console.print(table)
+        console.print(tables.shown(table, console, wide=("by", "ms")))
         console.print()
     console.print(collected.summary())
     for reason in plan.left_out:
-        console.print(f"not scanned: {reason}")
+        console.print(escape(f"not scanned: {reason}"))
     for one in collected.warnings:
-        console.print(f"[yellow]{one.what}[/yellow]: {one.why}" + _indented(one.remedy))
+        said = escape(f"{one.why}{_indented(one.remedy)}")
+        console.print(f"[yellow]{escape(one.what)}[/yellow]: {said}")
 
 
 def _add(table: Table, host: Found, collected: Collected, *, with_services: bool) -> None:

@@ -76,13 +76,12 @@ def show(*, format: Format = "table", data_dir: DataDir = None) -> None:  # noqa
     if format == "json":
         print(json.dumps([{column: row[column] for column in shown} for row in rows], indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from mooring.cli.tables import add, console, table
 
-    table = Table("name", "role", "state", "last log-in (UTC)", box=None, pad_edge=False)
+    of = table("name", "role", "state", "last log-in (UTC)")
     for row in rows:
-        table.add_row(row["name"], row["role"], row["state"], minute(row["last_login_at"]))
-    Console().print(table)
+        add(of, row["name"], row["role"], row["state"], minute(row["last_login_at"]))
+    console().print(of)
 
 
 @app.command
