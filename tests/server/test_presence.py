@@ -61,16 +61,16 @@ async def break_a_poll(world: World, agent: Reporter, url: str, *runs: str) -> N
     """Poll as an agent does that is killed meanwhile; return once the server knows."""
     body = {"outbox": agent.outbox, "version": "1", "name": "alpha", "wait_s": 25}
     before = len(world.state.bus._subscriptions)
-    async with httpx2.AsyncClient(headers=bearer(agent.key), timeout=30) as http:
-        asked = asyncio.ensure_future(
-            http.post(f"{url}/agents/poll", json={**body, "active_runs": runs})
-        )  # noqa: TID251
+    async with (
+        httpx2.AsyncClient(headers=bearer(agent.key), timeout=30) as http,
+        asyncio.TaskGroup() as group,
+    ):
+        asked = http.post(f"{url}/agents/poll", json={**body, "active_runs": runs})
+        polling = group.create_task(asked)
         async with asyncio.timeout(20):
             while len(world.state.bus._subscriptions) == before:
                 await asyncio.sleep(0.01)
-        asked.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await asked
+        polling.cancel()
     async with asyncio.timeout(20):
         while not world.state.broken:
             await asyncio.sleep(0.01)
