@@ -125,6 +125,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "chromium": _program(
         "chromium", "chromium-browser", "google-chrome-stable", "google-chrome", package="chromium"
     ),
+    "coap-server": _program("coap-server-notls", package="libcoap3-bin"),
     "dnsmasq": _program("dnsmasq", package="dnsmasq-base"),
     "docker": _program("docker", package="docker.io"),
     "dockerd": _dockerd,
@@ -149,11 +150,14 @@ PARTS: dict[str, Callable[[], str]] = {
     "promtool": _program("promtool", package="prometheus"),
     "redis-server": _program("redis-server", package="redis-server"),
     "root": _root,
+    "rpcbind": _program("rpcbind", package="rpcbind"),
     "rsync": _program("rsync", package="rsync"),
+    "snmpd": _program("snmpd", package="snmpd"),
     "squid": _program("squid", package="squid"),
     "ssh": _program("ssh", package="openssh-client"),
     "sshd": _program("sshd", package="openssh-server"),
     "qemu": _program("qemu-system-x86_64", package="qemu-system-x86"),
+    "tftpd": _program("in.tftpd", package="tftpd-hpa"),
     "unbound": _program("unbound", package="unbound"),
     "vm": _vm,
     "vsftpd": _program("vsftpd", package="vsftpd"),

@@ -30,7 +30,6 @@ class Daemon:
     also: tuple[str, ...] = ()
     """Other services that are rightly named on the port."""
     variant: str = ""
-    udp: bool = False
 
     @property
     def label(self) -> str:
@@ -238,6 +237,51 @@ def rsync(port: int, d: Path) -> Command:
 def python_http(port: int, d: Path) -> Command:
     return [sys.executable, "-m", "http.server", str(port), "--directory", str(d)]
 
+
+def snmpd(port: int, d: Path) -> Command:
+    conf = d / "snmpd.conf"
+    conf.write_text(f"agentaddress udp:{port}\nrocommunity public\n")
+    return ["env", f"SNMP_PERSISTENT_DIR={d}", part("snmpd"), "-f", "-Lo", "-C", "-c", str(conf),
+            "-p", str(d / "pid"), "-x", str(d / "agentx")]  # fmt: skip
+
+
+def snmpd_v3(port: int, d: Path) -> Command:
+    """Nobody may read but who has a password."""
+    command = snmpd(port, d)
+    (d / "snmpd.conf").write_text(
+        f"agentaddress udp:{port}\ncreateUser me SHA longenough AES longenough\nrouser me\n"
+    )
+    return command
+
+
+def tftpd(port: int, d: Path) -> Command:
+    return [part("tftpd"), "-L", "-a", f":{port}", "-u", "root", "-s", str(d)]
+
+
+def rpcbind(_: int, d: Path) -> Command:
+    """Its port can't be chosen. It holds a lock and a socket in /run: here in one of its own."""
+    own = f"mount -t tmpfs run /run && mkdir /run/rpcbind && exec {part('rpcbind')} -f"
+    return ["unshare", "--mount", "sh", "-c", own]
+
+
+def memcached_udp(port: int, d: Path) -> Command:
+    return [part("memcached"), "-u", "nobody", "-p", str(port), "-U", str(port)]
+
+
+def coap(port: int, d: Path) -> Command:
+    return [part("coap-server"), "-A", "127.0.0.1", "-p", str(port)]
+
+
+UDP_DAEMONS = (
+    Daemon("dnsmasq", 53, "dnsmasq", dnsmasq),
+    Daemon("net-snmp", 161, "net-snmp", snmpd),
+    Daemon("net-snmp", 161, "net-snmp", snmpd_v3, variant="version 3 alone"),
+    Daemon("tftp", 69, "tftp", tftpd),
+    Daemon("rpcbind", 111, "rpcbind", rpcbind),
+    Daemon("memcached", 11211, "memcached", memcached_udp),
+    Daemon("coap", 5683, "coap", coap),
+)
+"""Those that are asked over UDP, each on its usual port: nobody looks for them elsewhere."""
 
 DAEMONS = (
     Daemon("openssh", 22, "OpenSSH", sshd),

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from mooring.cli.options import DataDir, Every, Key, KeyFile, LogFormat, LogLevel, key_of
 from mooring.cli.running import run_until_signal, settle
-from mooring.cli.scanning import RATE, AllowScan, Scan, ScanRate, wiring
+from mooring.cli.scanning import RATE, AllowScan, AskPrinters, Scan, ScanRate, wiring
 from mooring.core import log as logging
 from mooring.core.identity import hostname
 from mooring.core.outbox import Outbox
@@ -49,6 +49,7 @@ def agent(
     scan: Scan = True,
     allow_scan: AllowScan = (),
     scan_rate: ScanRate = RATE,
+    ask_printers: AskPrinters = False,
     can: Annotated[
         bool,
         Parameter(
@@ -69,7 +70,7 @@ def agent(
     server = server_url(server)
     secret = key_of(server, key, key_file)
     hosts = _hosts(forward, forward_config)
-    options = Options(every=every, scans=wiring(scan, allow_scan, scan_rate))
+    options = Options(every=every, scans=wiring(scan, allow_scan, scan_rate, ask_printers))
     data = data_dir or default_data_dir()
     folder = make_folder(data / "agent")
 

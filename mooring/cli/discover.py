@@ -43,6 +43,7 @@ def discover(
     full: bool = False,
     hosts_only: bool = False,
     services: bool = True,
+    ask_printers: bool = False,
     allow: Allow = None,
     interface: str | None = None,
     rate: Rate = RATE,
@@ -59,6 +60,7 @@ def discover(
         full: Look at all 65,535 ports, not only at those that services are usually found on.
         hosts_only: Look only who is there.
         services: Ask open ports what they are.
+        ask_printers: Ask printers' raw ports (9100 to 9107) too; a printer prints the question.
         interface: Take only this interface's networks as this machine's.
         rate: Packets a second at the most.
         target_rate: Packets a second to any one host at the most.
@@ -70,10 +72,18 @@ def discover(
             "--full looks at all ports, and --hosts-only at none",
             "leave one of them out",
         )
+    if ask_printers and (hosts_only or not services):
+        raise UsageError(
+            "scanning",
+            "--ask-printers asks ports what they are, and "
+            f"{'--hosts-only' if hosts_only else '--no-services'} asks none",
+            "leave one of them out",
+        )
     asked = {
         "--full": full,
         "--hosts-only": hosts_only,
         "--no-services": not services,
+        "--ask-printers": ask_printers,
         "--allow": allow,
         "--interface": interface,
         "--rate": rate != RATE,
@@ -94,7 +104,7 @@ def discover(
             services=services,
             allow=allow or (),
             interface=interface,
-            options=ScanOptions(rate=rate, target_rate=target_rate),
+            options=ScanOptions(rate=rate, target_rate=target_rate, ask_printers=ask_printers),
             as_json=format == "json",
         )
         return

@@ -66,6 +66,10 @@ def identify_command(
     catalogue: Annotated[
         Path | None, Parameter(help="A folder of catalogue entries of your own.")
     ] = None,
+    ask_printers: Annotated[
+        bool,
+        Parameter(negative="", help="Ask ports 9100 to 9107 too; a printer prints the question."),
+    ] = False,
     log_level: LogLevel = "warning",
 ) -> None:
     """Ask a host what its services are, and say why they are taken for that.
@@ -78,7 +82,7 @@ def identify_command(
     for error in loaded.left_out:
         log.warning("catalogue_file_left_out", reason=str(error))
     ip = _resolved(host)
-    found = asyncio.run(_explain(ip, port, loaded.catalogue))
+    found = asyncio.run(_explain(ip, port, loaded.catalogue, Limits(ask_printers=ask_printers)))
     if format == "json":
         print(json.dumps({"host": host, "ip": str(ip), "ports": [_plain(e) for e in found]}))
     else:
@@ -113,8 +117,9 @@ def _resolved(host: str) -> IpAddress:
     return ipaddress.ip_address(str(answers[0][4][0]))
 
 
-async def _explain(ip: IpAddress, port: int | None, catalogue: Catalogue) -> list[Explained]:
-    limits = Limits()
+async def _explain(
+    ip: IpAddress, port: int | None, catalogue: Catalogue, limits: Limits
+) -> list[Explained]:
     if port is not None:
         return [_explained(await _asked(ip, port, catalogue, limits), catalogue)]
     async with asyncio.TaskGroup() as group:

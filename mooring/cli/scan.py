@@ -29,7 +29,7 @@ from mooring.discovery.scan.options import ScanOptions
 from mooring.discovery.scan.plan import Here, Plan, permitted
 from mooring.discovery.scan.run import Scanner
 from mooring.model.net import IpAddress
-from mooring.model.scan import Depth
+from mooring.model.scan import ALL_OPEN, Depth
 from mooring.model.service import OpenPort, Protocol, Service
 
 if TYPE_CHECKING:
@@ -140,7 +140,7 @@ def _tools(options: ScanOptions) -> Tools:
     # The catalogue takes a while to read: only where services are asked for.
     from mooring.discovery import scan_tools
 
-    return scan_tools.tools(options.rate, options.target_rate)
+    return scan_tools.tools(options)
 
 
 def _usual_ports() -> tuple[int, ...]:
@@ -272,7 +272,8 @@ def _add(table: Table, host: Found, collected: Collected, *, with_services: bool
     # What a host says of itself is text, and no markup.
     cells = [str(host.ip), escape(name), host.mac or "", ", ".join(host.signs), trip]
     if host.ip in collected.all_open:
-        table.add_row(*cells, "all that were asked")
+        place = f"all {len(collected.tcp(host.ip))} that were asked"
+        table.add_row(*cells, place, *([ALL_OPEN] if with_services else []))
         return
     if not with_services:
         table.add_row(*cells, " ".join(map(str, collected.tcp(host.ip))))

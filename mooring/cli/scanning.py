@@ -11,7 +11,7 @@ from cyclopts import Parameter, validators
 from mooring.core.errors import UsageError
 from mooring.core.targets import target_of
 from mooring.discovery import local
-from mooring.discovery.scan.options import RATE
+from mooring.discovery.scan.options import RATE, ScanOptions
 from mooring.discovery.scan.plan import Here
 from mooring.discovery.scan_run import Tools, Wiring
 
@@ -36,11 +36,21 @@ ScanRate = Annotated[
         validator=validators.Number(gte=1), help="Packets a second that a scan sends at the most."
     ),
 ]
+AskPrinters = Annotated[
+    bool,
+    Parameter(
+        negative="",
+        help="Whether a scan asks printers' raw ports (9100 to 9107) too what they are; a printer "
+        "prints the question.",
+    ),
+]
 
-__all__ = ["RATE", "AllowScan", "Scan", "ScanRate", "wiring"]
+__all__ = ["RATE", "AllowScan", "AskPrinters", "Scan", "ScanRate", "wiring"]
 
 
-def wiring(scan: bool, allow: Sequence[str], rate: float) -> Wiring | None:
+def wiring(
+    scan: bool, allow: Sequence[str], rate: float, ask_printers: bool = False
+) -> Wiring | None:
     """How the agent's scans are done; None if it does none. Raises ``UsageError``."""
     allowed = tuple(target_of(text) for text in allow)
     if not scan:
@@ -48,7 +58,9 @@ def wiring(scan: bool, allow: Sequence[str], rate: float) -> Wiring | None:
             attempted = "reading --allow-scan beside --no-scan"
             raise UsageError(attempted, "the one allows what the other forbids", "leave one out")
         return None
-    return Wiring(_here, partial(_tools, rate), allowed)
+    return Wiring(
+        _here, partial(_tools, ScanOptions(rate=rate, ask_printers=ask_printers)), allowed
+    )
 
 
 def _here() -> Here:
@@ -56,8 +68,8 @@ def _here() -> Here:
     return Here(seen.interfaces, seen.routes)
 
 
-def _tools(rate: float) -> Tools:
+def _tools(options: ScanOptions) -> Tools:
     # Read when the first scan is asked for: an agent's first report does not wait for it.
     from mooring.discovery import scan_tools
 
-    return scan_tools.tools(rate)
+    return scan_tools.tools(options)

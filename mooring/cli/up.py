@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, cast
 
 from mooring.cli.options import DataDir, Every, Host, LogFormat, LogLevel, Port
 from mooring.cli.running import run_until_signal, settle
-from mooring.cli.scanning import RATE, AllowScan, Scan, ScanRate, wiring
+from mooring.cli.scanning import RATE, AllowScan, AskPrinters, Scan, ScanRate, wiring
 from mooring.cli.server import a_server
 from mooring.core import log as logging
 from mooring.core.identity import hostname
@@ -30,6 +30,7 @@ def up(
     scan: Scan = True,
     allow_scan: AllowScan = (),
     scan_rate: ScanRate = RATE,
+    ask_printers: AskPrinters = False,
     log_level: LogLevel = "info",
     log_format: LogFormat = "text",
 ) -> None:
@@ -41,7 +42,7 @@ def up(
     folder = make_folder(data_dir or default_data_dir())
 
     reports = make_folder(folder / "agent")
-    options = Options(every=every, scans=wiring(scan, allow_scan, scan_rate))
+    options = Options(every=every, scans=wiring(scan, allow_scan, scan_rate, ask_printers))
 
     async def main() -> None:
         # Opened before anything is served: what is wrong with it is said at once.

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from mooring.discovery.catalogue import Catalogue, Entry, Match
+from mooring.discovery.catalogue.entry import PRINTERS
 from mooring.discovery.seen import Seen, Sight, readable
 from mooring.model.service import Evidence, Means, OpenPort, Protocol, Service
 
@@ -20,6 +21,9 @@ USUAL_PORT = 0.1
 """What it adds to other evidence that the port is a usual one."""
 MOST_PATHS = 4
 """Paths beside / that one port is asked for."""
+
+LEFT_ALONE = "not asked: a printer prints what it is sent here (--ask-printers asks)"
+"""What is said of a printer's raw port that was found open and no more."""
 
 _SAYS = (Means.HTTP_TITLE, Means.SSH, Means.BANNER, Means.HTTP_HEADER, Means.HTTP_STATUS, Means.TLS)
 
@@ -210,4 +214,7 @@ def _likely(seen: Seen, found: Sequence[Verdict], catalogue: Catalogue) -> str:
     entries = [v.entry for v in found if not v.instead]
     entries += catalogue.usually_on(seen.number, udp=seen.protocol is Protocol.UDP)
     titles = tuple(dict.fromkeys(entry.title for entry in entries))[:3]
-    return f"likely {' or '.join(titles)}" if titles else ""
+    told = [f"likely {' or '.join(titles)}"] if titles else []
+    if seen.protocol is Protocol.TCP and seen.number in PRINTERS and not seen.asked:
+        told.insert(0, LEFT_ALONE)
+    return "; ".join(told)

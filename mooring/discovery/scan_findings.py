@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 
@@ -15,7 +15,7 @@ from mooring.discovery.scan.events import Found
 from mooring.discovery.scan.plan import Block, Plan
 from mooring.model.net import IpAddress, IpNetwork
 from mooring.model.report import SetAside
-from mooring.model.scan import MAX_HOSTS, MAX_PORTS, Depth, Scan, ScannedHost
+from mooring.model.scan import ALL_OPEN, MAX_HOSTS, MAX_PORTS, Depth, Scan, ScannedHost
 from mooring.model.service import OpenPort, Protocol, Service
 
 MAX_BYTES = 8 * 1024 * 1024
@@ -87,6 +87,8 @@ class Findings:
         part, host = self._find(ip)
         if part and host:
             host.all_open, part.news = True, True
+            for key, port in host.ports.items():
+                host.ports[key] = replace(port, says=port.says or ALL_OPEN)
 
     def answered(self, ip: IpAddress, ports: Iterable[OpenPort]) -> None:
         """Ports that were asked what is there."""

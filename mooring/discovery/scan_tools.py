@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from mooring.discovery import catalogue, identify
 from mooring.discovery.probes.limits import Limits
 from mooring.discovery.probes.port import identify_port
 from mooring.discovery.probes.udp import ask_udp
 from mooring.discovery.scan import ports
 from mooring.discovery.scan.events import Found
-from mooring.discovery.scan.options import TARGET_RATE, ScanOptions
+from mooring.discovery.scan.options import ScanOptions
 from mooring.discovery.scan.run import Scanner
 from mooring.discovery.scan_run import Tools
 from mooring.discovery.scan_services import AT_ONCE, AT_ONCE_OF_ONE
@@ -16,15 +18,15 @@ from mooring.discovery.vendors import vendor_of
 from mooring.model.service import Service
 
 
-def tools(rate: float, target_rate: float = TARGET_RATE) -> Tools:
-    """Rates are in packets a second, of all hosts together and of one.
+def tools(options: ScanOptions) -> Tools:
+    """``options`` without the usual ports, which are the catalogue's.
 
     The catalogue is read anew for each scan: who adds an entry need not start the agent anew.
     """
     loaded = catalogue.load(catalogue.users_folders())
     known = loaded.catalogue
-    options = ScanOptions(rate=rate, target_rate=target_rate, usual=known.light_ports)
-    limits = Limits(at_once=AT_ONCE, per_host=AT_ONCE_OF_ONE)
+    options = replace(options, usual=known.light_ports)
+    limits = Limits(at_once=AT_ONCE, per_host=AT_ONCE_OF_ONE, ask_printers=options.ask_printers)
     vendor_of("00:00:00:00:00:00")  # reads the table, here in a thread
 
     def know(host: Found) -> tuple[str, tuple[Service, ...]]:

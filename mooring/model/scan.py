@@ -17,6 +17,9 @@ MAX_HOSTS = 1024
 MAX_PORTS = 1024
 """Open ports that are told of one host: one with more answers on whatever port it is asked."""
 
+ALL_OPEN = "not asked: the host takes connections on every port, as a firewall or a trap does"
+"""What is said of the ports that are kept of such a host."""
+
 MAX_TARGETS = 256
 """Networks that one order names."""
 

@@ -219,7 +219,8 @@ PORT_QUIET = frozenset({"services", "says", "confidence"})
 def port_row(host_id: str, ip: str, told: Mapping[str, Any], stored: Mapping[Place, Row]) -> Values:
     """A port as it shall be kept, of how it is told.
 
-    One that was not asked, or not to the end, and shows nothing keeps what was known of it.
+    One that was not asked, or not to the end, and shows nothing keeps what was known of it. It
+    keeps a name that it had whatever is said of it, as why it was not asked.
     """
     row = {
         "host_id": host_id,
@@ -233,7 +234,8 @@ def port_row(host_id: str, ip: str, told: Mapping[str, Any], stored: Mapping[Pla
         "confidence": told["services"][0]["confidence"] if told["services"] else 0.0,
     }
     before = stored.get((host_id, ip, row["protocol"], row["number"]))
-    if before and not (told["asked"] or row["services"] or row["says"] or row["tls"]):
+    known = before is not None and bool(before["service"] or not row["says"])
+    if before and known and not (told["asked"] or row["services"] or row["tls"]):
         return {name: before[name] for name in row}
     return row
 

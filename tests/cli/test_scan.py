@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.discovery.test_probes_real import wait_for
 from tests.lab.hosts import Site, site, some
 from tests.parts import need
 
@@ -103,6 +104,25 @@ def test_programs_get_the_services_with_their_evidence(lab: Site, greeted: str) 
     assert (ssh["name"], ssh["version"]) == ("openssh", "9.2p1")
     assert ssh["evidence"][0]["means"] == "ssh"
     assert {one["number"] for one in host["answers"]} == set(host["ports"])
+
+
+def test_a_printers_raw_port_is_shown_and_asked_only_when_that_is_wanted(lab: Site) -> None:
+    spec = next(spec for spec in HOSTS if not spec.drops)
+    exporter = lab.hosts[spec.ip].popen(
+        [need("prometheus-node-exporter"), "--web.listen-address=:9100"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        lab.hosts[spec.ip].call(wait_for, 9100)
+        left = run(lab, "--scan", spec.ip)
+        asked = run(lab, "--scan", spec.ip, "--ask-printers")
+    finally:
+        exporter.kill()
+        exporter.wait()
+    said = " ".join(left.stdout.split())
+    assert "9100 ? not asked: a printer prints what it is sent here (--ask-printers asks)" in said
+    assert "9100 Prometheus node exporter" in " ".join(asked.stdout.split())
 
 
 def test_who_is_there_is_told_without_reading_what_only_services_need(lab: Site) -> None:

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from mooring.core.errors import UsageError
 from mooring.discovery.catalogue import BadEntry, load, users_folders
-from mooring.discovery.catalogue.entry import PRINTERS
 from mooring.discovery.catalogue.pattern import BadPattern, read_pattern
 from mooring.discovery.catalogue.reader import read
 from mooring.discovery.seen import BOUNDS, Sight
@@ -128,10 +127,11 @@ def test_our_own_entries_are_right_and_many() -> None:
     assert len(loaded.catalogue.entries) >= 120
 
 
-def test_a_light_scan_leaves_printers_raw_ports_alone() -> None:
+def test_a_light_scan_asks_for_the_ports_of_most_services_first() -> None:
     ports = load().catalogue.light_ports
-    assert 22 in ports
-    assert not set(ports) & set(PRINTERS)
+    assert ports[:2] == (80, 443)
+    assert {22, 53, 25, 21} <= set(ports[:30])
+    assert len(ports) == len(set(ports))
 
 
 def test_a_users_entry_takes_the_place_of_ours_and_a_later_folders_of_both(tmp_path: Path) -> None:

@@ -6,20 +6,16 @@ The servers here are small and misbehave in one way each; bench/identify has the
 from __future__ import annotations
 
 import asyncio
-import datetime
 import gzip
 import hashlib
 import ipaddress
 import os
+import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from mooring.discovery.catalogue import Catalogue, load
 from mooring.discovery.catalogue.reader import read
@@ -27,8 +23,9 @@ from mooring.discovery.probes.limits import Limits
 from mooring.discovery.probes.page import icon_path, same_place, title
 from mooring.discovery.probes.port import Asked, ask_port, identify_port
 from mooring.discovery.probes.questions import QUESTIONS, UDP_QUESTIONS
-from mooring.discovery.probes.udp import hear_udp
+from mooring.discovery.probes.udp import ask_udp, hear_udp
 from mooring.model.service import Means
+from tests.fakes import certificates
 
 HERE = ipaddress.ip_address("127.0.0.1")
 NOTHING = Catalogue(())
@@ -130,34 +127,8 @@ def page(body: str | bytes, status: str = "200 OK", *headers: str) -> bytes:
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """A server's side of TLS, with a certificate of its own."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "nas.local")])
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(now)
-        .not_valid_after(now + datetime.timedelta(days=2))
-        .add_extension(
-            x509.SubjectAlternativeName(
-                [x509.DNSName("nas.example"), x509.IPAddress(ipaddress.ip_address("10.0.0.9"))]
-            ),
-            critical=False,
-        )
-        .sign(key, hashes.SHA256())
-    )
     file = tmp_path_factory.mktemp("tls") / "both.pem"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
+    certificates.make(file, "nas.local", "nas.example", "10.0.0.9")
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file)
     return context
@@ -427,10 +398,14 @@ async def test_a_port_was_asked_when_nothing_is_left_to_ask_and_not_when_it_was_
     assert not cut_off.asked
 
 
-async def test_printers_raw_ports_are_never_asked() -> None:
+async def test_a_printers_raw_port_is_asked_nothing_and_says_why() -> None:
     one = await ask_port(HERE, 9100, load().catalogue, quick())
     assert "not asked" in one.story[0]
     assert not one.closed
+    told = await identify_port(HERE, 9100, load().catalogue, quick())
+    assert told.says.startswith("not asked: a printer prints")
+    assert "Prometheus node exporter" in told.says
+    assert not told.asked
 
 
 @pytest.mark.slow
@@ -507,6 +482,45 @@ async def test_nobody_who_listens_on_udp_is_found_where_nobody_does() -> None:
     # Loopback answers at once that nobody listens; what this machine runs itself may be there.
     heard = await hear_udp(ipaddress.ip_address("127.77.0.9"), quick())
     assert all(seen.sights for seen in heard)
+
+
+async def test_who_answers_over_udp_from_a_port_of_its_own_is_heard() -> None:
+    with udp("127.77.0.10", 69) as tftp:
+
+        def refuse() -> None:
+            _, there = tftp.recvfrom(100)
+            with udp("127.77.0.10", 0) as own:
+                own.sendto(b"\0\5\0\1File not found\0", there)
+
+        found = await heard_while(refuse, "127.77.0.10")
+    assert found == {69: ["tftp"]}
+
+
+async def test_a_sip_server_is_told_to_answer_where_the_question_came_from() -> None:
+    with udp("127.77.0.11", 5060) as sip:
+
+        def answer() -> None:
+            asked, there = sip.recvfrom(1000)
+            # RFC 3261, 18.2.2: without rport the answer goes to the port of the Via, or 5060.
+            port = there[1] if b";rport" in asked else 5060
+            sip.sendto(b"SIP/2.0 200 OK\r\nServer: kamailio (5.6.3)\r\n\r\n", (there[0], port))
+
+        found = await heard_while(answer, "127.77.0.11")
+    assert found == {5060: ["kamailio"]}
+
+
+def udp(ip: str, port: int) -> socket.socket:
+    made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.bind((ip, port))
+    return made
+
+
+async def heard_while(answer: Callable[[], None], ip: str) -> dict[int, list[str]]:
+    """What the UDP ports of an address are taken for, one of which answers so."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(asyncio.to_thread(answer))
+        found = await ask_udp(ipaddress.ip_address(ip), load().catalogue, quick())
+    return {port.number: [service.name for service in port.services] for port in found}
 
 
 @pytest.mark.parametrize("der", [b"", b"\x30\x03", os.urandom(300), b"\x30" * 100_000])

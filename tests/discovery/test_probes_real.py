@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from bench._identify.daemons import DAEMONS, Daemon
+from bench._identify.daemons import DAEMONS, UDP_DAEMONS, Daemon
 from mooring.discovery.catalogue import load
 from mooring.discovery.probes.limits import Limits
 from mooring.discovery.probes.port import identify_port
@@ -25,7 +25,14 @@ pytestmark = pytest.mark.real
 
 HERE = ipaddress.ip_address("127.0.0.1")
 PORT = 20011
-PARTS = {"openssh": "sshd", "postgresql": "postgres", "redis": "redis-server"}
+PARTS = {
+    "openssh": "sshd",
+    "postgresql": "postgres",
+    "redis": "redis-server",
+    "net-snmp": "snmpd",
+    "tftp": "tftpd",
+    "coap": "coap-server",
+}
 CHOSEN = [
     daemon
     for daemon in DAEMONS
@@ -64,19 +71,24 @@ def test_a_daemon_on_an_odd_port_is_known(daemon: Daemon, folder: Path) -> None:
     assert found.tls == (daemon.variant == "TLS")
 
 
-def test_a_daemon_that_answers_over_udp_is_known(folder: Path) -> None:
+@pytest.mark.parametrize("daemon", UDP_DAEMONS, ids=lambda daemon: daemon.label)
+def test_a_daemon_that_answers_over_udp_is_known(daemon: Daemon, folder: Path) -> None:
     need("netns")
-    need("dnsmasq")
-    (dnsmasq,) = (daemon for daemon in DAEMONS if daemon.service == "dnsmasq")
+    need(PARTS.get(daemon.service, daemon.service))
+    catalogue = load().catalogue
     with namespace() as ns:
-        process = ns.popen(dnsmasq.start(53, folder), stderr=subprocess.DEVNULL)
+        process = ns.popen(
+            daemon.start(daemon.port, folder), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
         try:
-            ns.call(wait_for, 53)
-            found = ns.call(asyncio.run, ask_udp(HERE, load().catalogue, Limits()))
+            for _ in range(60):
+                if found := ns.call(asyncio.run, ask_udp(HERE, catalogue, Limits())):
+                    break
         finally:
             process.terminate()
             process.wait(20)
-    assert [(port.number, [s.name for s in port.services]) for port in found] == [(53, ["dnsmasq"])]
+    named = [(port.number, [service.name for service in port.services]) for port in found]
+    assert named == [(daemon.port, [daemon.service])]
 
 
 def wait_for(port: int) -> None:

@@ -32,7 +32,7 @@ from mooring.discovery.scan.events import (
 from mooring.discovery.scan_run import Scans, Tools, Wiring
 from mooring.model.net import Address, Interface, InterfaceKind, InterfaceState, IpAddress
 from mooring.model.report import RunMark, SetAside
-from mooring.model.scan import Depth, Scan, ScanOrder, Sign
+from mooring.model.scan import ALL_OPEN, Depth, Scan, ScanOrder, Sign
 from mooring.model.service import OpenPort, Protocol, Service
 
 RUN = RunMark("01a1fc21-767b-7291-98a6-27af129db9ad", "request", 5.0)
@@ -316,6 +316,7 @@ async def test_a_host_that_is_open_on_all_ports_is_told_and_not_asked(setting: S
     assert [h.all_open for h in setting.book.last.hosts] == [True, False]
     # Which of the others are open nobody knows.
     assert setting.book.last.hosts[0].depth is Depth.NONE
+    assert {port.says for port in setting.book.last.hosts[0].ports} == {ALL_OPEN}
 
 
 async def test_a_port_that_can_not_be_asked_costs_no_other(setting: Setting, logs: Any) -> None:

@@ -282,6 +282,20 @@ async def test_a_port_that_was_asked_and_shows_nothing_loses_the_name_of_what_wa
     assert await world.items("services") == []
 
 
+async def test_a_port_that_was_left_alone_keeps_its_name_and_says_why_when_it_has_none(
+    world: World,
+) -> None:
+    agent = await scanner(world)
+    told = port(9100, "nginx", says="HTTP 200")
+    await agent.report(scan(LAN, seen("10.0.0.40", A, told)))
+    await agent.report(scan(LAN, seen("10.0.0.40", A, port(9100, says="not asked"))))
+    found = await world.one("ports")
+    assert (found["service"], found["says"]) == ("nginx", "HTTP 200")
+    await agent.report(scan(LAN, seen("10.0.0.41", "aa:00:00:00:00:41", port(9100, says="not"))))
+    found = await world.items("ports")
+    assert [one["says"] for one in found] == ["HTTP 200", "not"]
+
+
 async def test_another_service_on_a_port_is_told(world: World) -> None:
     agent = await scanner(world)
     await agent.report(scan(LAN, seen("10.0.0.40", A, port(80), names=("nas",))))

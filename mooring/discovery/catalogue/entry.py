@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -46,7 +47,7 @@ CATEGORIES = (
 )
 
 PRINTERS = range(9100, 9108)
-"""A printer prints whatever is sent to these ports: they are never asked."""
+"""A printer prints whatever is sent to these ports: they are asked nothing by themselves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +93,10 @@ class Catalogue:
 
     @cached_property
     def light_ports(self) -> tuple[int, ...]:
-        """The TCP ports of a light scan: where services usually are, printers' raw ports apart."""
-        ports = {port for entry in self.entries.values() for port in entry.ports}
-        return tuple(sorted(ports.difference(PRINTERS)))
+        """The TCP ports of a light scan: where services usually are, that of most services
+        first."""
+        counts = Counter(port for entry in self.entries.values() for port in entry.ports)
+        return tuple(sorted(counts, key=lambda port: (-counts[port], port)))
 
     @property
     def knows_favicons(self) -> bool:

@@ -27,6 +27,7 @@ class Limits:
         answer_s: float = 0.75,
         port_s: float = 8.0,
         host_s: float = 120.0,
+        ask_printers: bool = False,
     ) -> None:
         self.connect_s = connect_s
         self.greeting_s = greeting_s
@@ -35,6 +36,8 @@ class Limits:
         """Waited for the first byte of an answer, likewise; thrice that where it is usual."""
         self.port_s = port_s
         self.host_s = host_s
+        self.ask_printers = ask_printers
+        """Whether printers' raw ports are asked too; a printer prints the question."""
         self._per_host = per_host
         self._all = asyncio.Semaphore(at_once)
         self._hosts: dict[IpAddress, asyncio.Semaphore] = {}

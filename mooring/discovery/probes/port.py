@@ -72,8 +72,8 @@ async def identify_port(ip: IpAddress, port: int, catalogue: Catalogue, limits: 
 async def ask_port(ip: IpAddress, port: int, catalogue: Catalogue, limits: Limits) -> Asked:
     """All that a port shows, and the story of asking it."""
     asked = Asked(ip, port)
-    if port in PRINTERS:
-        asked.story.append("not asked: a printer prints what is sent here")
+    if port in PRINTERS and not limits.ask_printers:
+        asked.story.append(identify.LEFT_ALONE)
         return asked
     async with limits.turn(ip) as seconds:
         if not seconds:

@@ -24,15 +24,23 @@ class Question:
     """Where it is asked first."""
     anywhere: bool = True
     """Asked of any port that stays silent; else only of its own ports."""
+    from_any_port: bool = False
+    """Over UDP: it is answered from another port than it was sent to."""
 
     def answered(self, said: bytes) -> bool:
         return not said.startswith(self.send) and self.answer.match(said) is not None
 
 
 def _question(
-    name: str, send: bytes, answer: bytes, *ports: int, anywhere: bool = True
+    name: str,
+    send: bytes,
+    answer: bytes,
+    *ports: int,
+    anywhere: bool = True,
+    from_any_port: bool = False,
 ) -> Question:
-    return Question(name, send, re.compile(answer, re.DOTALL), ports, anywhere)
+    pattern = re.compile(answer, re.DOTALL)
+    return Question(name, send, pattern, ports, anywhere, from_any_port)
 
 
 def _sized(body: bytes) -> bytes:
@@ -103,9 +111,14 @@ def _ldap() -> bytes:
     )
 
 
-def _rpc(program: int, version: int, procedure: int) -> bytes:
+def _rpc_datagram(program: int, version: int, procedure: int) -> bytes:
     """An ONC RPC call (RFC 5531) without credentials."""
-    call = MARK + struct.pack(">IIIII", 0, 2, program, version, procedure) + bytes(16)
+    return MARK + struct.pack(">IIIII", 0, 2, program, version, procedure) + bytes(16)
+
+
+def _rpc(program: int, version: int, procedure: int) -> bytes:
+    """The same over TCP, with its length."""
+    call = _rpc_datagram(program, version, procedure)
     return struct.pack(">I", 0x80000000 | len(call)) + call
 
 
@@ -130,9 +143,11 @@ def _opcua() -> bytes:
     return b"HELF" + struct.pack("<I", len(body) + 8) + body
 
 
-_RPC_REPLY = rb"\x80\x00..MOOR\x00\x00\x00\x01\x00\x00\x00\x00"
+_RPC_SAID = rb"MOOR\x00\x00\x00\x01\x00\x00\x00\x00"
+_RPC_REPLY = rb"\x80\x00.." + _RPC_SAID
 _SIP = (
-    b"OPTIONS sip:mooring SIP/2.0\r\nVia: SIP/2.0/TCP mooring;branch=z9hG4bKmooring\r\n"
+    # rport: over UDP it is answered where it came from, not at port 5060 (RFC 3581).
+    b"OPTIONS sip:mooring SIP/2.0\r\nVia: SIP/2.0/TCP mooring;rport;branch=z9hG4bKmooring\r\n"
     b"From: <sip:mooring@mooring>;tag=m\r\nTo: <sip:mooring>\r\nCall-ID: mooring\r\n"
     b"CSeq: 1 OPTIONS\r\nMax-Forwards: 0\r\nContent-Length: 0\r\n\r\n"
 )
@@ -203,6 +218,44 @@ QUESTIONS: tuple[Question, ...] = (
     _question("esphome", b"\x00\x00\x01", rb"\x00.{1,2}\x02|\x01\x00", 6053, anywhere=False),
 )
 
+
+def _number(value: int) -> bytes:
+    return _ber(0x02, bytes((value,)))
+
+
+def _snmp() -> bytes:
+    """SNMPv2c GET of sysDescr.0 (RFC 3418) with the community ``public``."""
+    wanted = _ber(0x30, _ber(0x06, bytes.fromhex("2b06010201010100")), _ber(0x05))
+    get = _ber(0xA0, _ber(0x02, MARK), _number(0), _number(0), _ber(0x30, wanted))
+    return _ber(0x30, _number(1), _ber(0x04, b"public"), get)
+
+
+def _snmp_v3() -> bytes:
+    """The discovery of an SNMPv3 engine (RFC 3414, 4): no user, and nothing is read."""
+    head = _ber(0x30, _ber(0x02, MARK), _ber(0x02, b"\x05\xdc"), _ber(0x04, b"\x04"), _number(3))
+    nobody = _ber(0x30, _ber(0x04), _number(0), _number(0), *[_ber(0x04)] * 3)
+    get = _ber(0xA0, _ber(0x02, MARK), _number(0), _number(0), _ber(0x30))
+    scoped = _ber(0x30, _ber(0x04), _ber(0x04), get)
+    return _ber(0x30, _number(3), head, _ber(0x04, nobody), scoped)
+
+
+def _ike() -> bytes:
+    """IKE_SA_INIT (RFC 7296, 1.2) that nobody takes: DES, MD5 and the group of 768 bits."""
+    transforms = ((1, 2), (2, 1), (3, 1), (4, 1))
+    offered = b"".join(
+        struct.pack(">BBHBBH", 3 if kind < 4 else 0, 0, 8, kind, 0, which)
+        for kind, which in transforms
+    )
+    proposal = struct.pack(">BBHBBBB", 0, 0, len(offered) + 8, 1, 1, 0, 4) + offered
+    association = struct.pack(">BBH", 34, 0, len(proposal) + 4) + proposal
+    exchange = struct.pack(">BBHHH", 40, 0, 104, 1, 0) + b"\x02" * 96
+    nonce = struct.pack(">BBH", 0, 0, 20) + b"mooring-identify"
+    body = association + exchange + nonce
+    return (
+        b"MOORING!" + bytes(8) + struct.pack(">BBBBII", 33, 0x20, 34, 8, 0, len(body) + 28) + body
+    )
+
+
 _SSDP = (
     b'M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: "ssdp:discover"\r\n'
     b"MX: 1\r\nST: ssdp:all\r\n\r\n"
@@ -237,6 +290,22 @@ UDP_QUESTIONS: tuple[Question, ...] = (
         3478,
     ),
     _question("openvpn", b"\x38MOORING!" + bytes(5), rb"\x40.{8}.*MOORING!", 1194),
+    _question("snmp", _snmp(), rb"\x30.{1,3}\x02\x01\x01\x04\x06public\xa2.{1,3}\x02\x04MOOR", 161),
+    _question("snmp-v3", _snmp_v3(), rb"\x30.{1,3}\x02\x01\x03\x30.\x02\x04MOOR.*\xa8", 161),
+    # A file that is nowhere: the answer is that it is not there, from a port of its own.
+    _question(
+        "tftp",
+        b"\x00\x01mooring-identify\x00octet\x00",
+        rb"\x00\x05\x00[\x00-\x08].*\x00\Z",
+        69,
+        from_any_port=True,
+    ),
+    _question("rpcbind", _rpc_datagram(100000, 2, 4), _RPC_SAID, 111),
+    _question("memcached", b"MO\x00\x00\x00\x01\x00\x00version\r\n", rb"MO.{6}VERSION \d", 11211),
+    _question("ike", _ike(), rb"MOORING!.{9}\x20\x22\x20", 500),
+    # What is my address outside? (RFC 6886, 3.2)
+    _question("nat-pmp", bytes(2), rb"\x00\x80\x00[\x00-\x05].{8}\Z", 5351),
+    _question("mumble", bytes(4) + b"MOORING!", rb"\x00[\x01-\x09]..MOORING!.{12}\Z", 64738),
 )
 
 

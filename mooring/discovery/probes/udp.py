@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from typing import Any
 
 from mooring.discovery import identify
 from mooring.discovery.catalogue import Catalogue
@@ -16,6 +17,8 @@ from mooring.discovery.seen import Seen, Sight
 from mooring.model.net import IpAddress
 from mooring.model.service import Means, OpenPort, Protocol
 
+_ANYWHERE = {4: "0.0.0.0", 6: "::"}
+
 
 async def ask_udp(ip: IpAddress, catalogue: Catalogue, limits: Limits) -> tuple[OpenPort, ...]:
     """The UDP ports of a host that answer, with what they are. Takes a second or two."""
@@ -23,35 +26,42 @@ async def ask_udp(ip: IpAddress, catalogue: Catalogue, limits: Limits) -> tuple[
 
 
 async def hear_udp(ip: IpAddress, limits: Limits) -> tuple[Seen, ...]:
-    """What each UDP port that answers said."""
+    """What each UDP port that answers said, to all questions that it was asked."""
     async with limits.turn(ip) as seconds:
         if not seconds:
             return ()
         async with asyncio.TaskGroup() as group:
             asking = [
-                group.create_task(_hear(ip, port, question, limits.answer_s))
+                (port, group.create_task(_hear(ip, port, question, limits.answer_s)))
                 for question in UDP_QUESTIONS
                 for port in question.ports
             ]
-    return tuple(seen for task in asking if (seen := task.result()) is not None)
+    heard: dict[int, list[Sight]] = {}
+    for port, task in asking:
+        if (sight := task.result()) is not None:
+            heard.setdefault(port, []).append(sight)
+    return tuple(Seen(Protocol.UDP, port, tuple(sights)) for port, sights in heard.items())
 
 
-async def _hear(ip: IpAddress, port: int, question: Question, answer_s: float) -> Seen | None:
+async def _hear(ip: IpAddress, port: int, question: Question, answer_s: float) -> Sight | None:
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[bytes] = loop.create_future()
+    there = (str(ip), port)
+    # One that is connected hears at once that nobody listens, and of no other port.
+    own = {"local_addr": (_ANYWHERE[ip.version], 0)}
+    place: dict[str, Any] = own if question.from_any_port else {"remote_addr": there}
     try:
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Ear(question, heard), remote_addr=(str(ip), port)
+            lambda: _Ear(question, str(ip), heard), **place
         )
     except OSError:
         return None
     try:
         for _ in range(2):
-            transport.sendto(question.send)
+            transport.sendto(question.send, there if question.from_any_port else None)
             with contextlib.suppress(TimeoutError):
                 said = await asyncio.wait_for(asyncio.shield(heard), answer_s)
-                sight = Sight(Means.BANNER, said.decode("latin-1"), of=question.name)
-                return Seen(Protocol.UDP, port, (sight,))
+                return Sight(Means.BANNER, said.decode("latin-1"), of=question.name)
     except OSError:
         return None
     finally:
@@ -63,12 +73,13 @@ async def _hear(ip: IpAddress, port: int, question: Question, answer_s: float) -
 class _Ear(asyncio.DatagramProtocol):
     """Hears the one answer."""
 
-    def __init__(self, question: Question, heard: asyncio.Future[bytes]) -> None:
+    def __init__(self, question: Question, ip: str, heard: asyncio.Future[bytes]) -> None:
         self._question = question
+        self._ip = ip
         self._heard = heard
 
-    def datagram_received(self, data: bytes, addr: object) -> None:
-        if not self._heard.done() and self._question.answered(data):
+    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
+        if addr[0] == self._ip and not self._heard.done() and self._question.answered(data):
             self._heard.set_result(data)
 
     def error_received(self, error: Exception) -> None:

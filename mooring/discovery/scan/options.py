@@ -7,9 +7,6 @@ from dataclasses import dataclass
 RATE = 50_000
 TARGET_RATE = 5_000
 
-PRINTERS = ((9100, 9107),)
-"""Raw printing: whatever connects there comes out on paper."""
-
 
 @dataclass(frozen=True, slots=True)
 class ScanOptions:
@@ -17,7 +14,8 @@ class ScanOptions:
     """Packets a second, all together, at the most."""
     target_rate: float = TARGET_RATE
     """Packets a second to any one host, at the most."""
-    avoid: tuple[tuple[int, int], ...] = PRINTERS
-    """Ranges of ports that are left alone, inclusive."""
     usual: tuple[int, ...] = ()
-    """Ports that a light scan looks at beside the common ones: those of the catalogue."""
+    """Ports that a light scan looks at beside the common ones: those of the catalogue, that of
+    most services first."""
+    ask_printers: bool = False
+    """Whether printers' raw ports are asked what they are too; a printer prints the question."""
