@@ -10,7 +10,7 @@ from http import HTTPStatus
 from typing import Any
 
 import pytest
-from sqlalchemy import insert
+from sqlalchemy import delete, insert
 
 from mooring.core.ids import new_id
 from mooring.model.report import Engines
@@ -74,6 +74,15 @@ async def test_a_list_has_25_items_unless_told_and_1000_at_most(world: World) ->
 
 async def test_an_empty_list_has_no_next(world: World) -> None:
     assert await world.get("hosts") == {"items": [], "next": None, "total": 0}
+
+
+async def test_a_page_after_the_last_says_how_many_there_are(world: World) -> None:
+    await add_hosts(world, NAMES)
+    page = await world.get("hosts", params={"limit": 5})
+    async with world.state.database.write() as connection:
+        await connection.execute(delete(tables.host).where(tables.host.c.name.in_(NAMES[5:])))
+    rest = await world.get("hosts", params={"limit": 5, "cursor": page["next"]})
+    assert rest == {"items": [], "next": None, "total": 5}
 
 
 async def test_a_page_that_is_just_full_is_the_last(world: World) -> None:

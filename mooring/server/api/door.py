@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
@@ -21,14 +20,13 @@ from mooring.server.auth import Principal
 from mooring.server.db.listing import DEFAULT_LIMIT, MAX_LIMIT, Ask, Paged
 from mooring.server.merge import Row
 from mooring.server.state import State
+from mooring.server.turns import each
 
 log = structlog.get_logger(__name__)
 
 Shaped = TypeVar("Shaped", bound=BaseModel)
 
 COOKIE = "mooring_session"
-TURN = 100
-"""Rows that are made shapes of before others have a turn."""
 UNSAFE = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 NO_ENTRY = {401: {"description": "Nobody known"}, 403: {"description": "Not allowed"}}
 
@@ -186,10 +184,5 @@ async def paged(
 ) -> Page[Shaped]:
     """A page of shapes: the rows' own, or what ``shape`` makes of them. Others have turns
     between."""
-    shape = shape or partial(shaped, model)
-    items: list[Shaped] = []
-    for first in range(0, len(page.rows), TURN):
-        if first:
-            await asyncio.sleep(0)
-        items += [shape(row) for row in page.rows[first : first + TURN]]
+    items = await each(shape or partial(shaped, model), page.rows)
     return Page[model](items=items, next=page.next, total=page.total)  # type: ignore[valid-type]

@@ -24,6 +24,7 @@ from mooring.server.db.tables import (
 )
 from mooring.server.merge import Row, name_order
 from mooring.server.scans import by_number
+from mooring.server.turns import each
 
 SHOWN_ADDRESSES = 8
 SHOWN_SERVICES = 20
@@ -198,28 +199,29 @@ async def _with_facts(connection: AsyncConnection, rows: list[Row]) -> list[Row]
         for table in (interface, container, port, set_aside)
     }
     services = await ports.of_hosts(connection, ids)
-    return [
-        {
+
+    def with_facts(row: Row) -> Row:
+        its = addresses[row["id"]]
+        return {
             **row,
             "kind": row["service_category"],
             "services": _services(row["services"], services[row["id"]]),
             "agent_id": agents.get(row["id"]),
-            "addresses": [a["ip"] for a in addresses[row["id"]]][:SHOWN_ADDRESSES],
-            "subnet_ids": list(
-                dict.fromkeys(a["subnet_id"] for a in addresses[row["id"]] if a["subnet_id"])
-            ),
+            "addresses": [a["ip"] for a in its[:SHOWN_ADDRESSES]],
+            "subnet_ids": list(dict.fromkeys(a["subnet_id"] for a in its if a["subnet_id"])),
             **{f"{name}_count": of[row["id"]] for name, of in counts.items()},
         }
-        for row in rows
-    ]
+
+    return await each(with_facts, rows)
 
 
 def _services(own: list[Row], at_ports: list[Row]) -> list[dict[str, str]]:
     """Each service once; its own first."""
+    by_name: dict[str, Row] = {}
+    for service in (*own, *at_ports):
+        by_name.setdefault(service["name"], service)
     columns = ("name", "title", "category")
-    by_name = {s["name"]: {c: s[c] for c in columns} for s in (*at_ports, *own)}
-    order = dict.fromkeys(s["name"] for s in (*own, *at_ports))
-    return [by_name[name] for name in order][:SHOWN_SERVICES]
+    return [{c: s[c] for c in columns} for s in list(by_name.values())[:SHOWN_SERVICES]]
 
 
 # Those first by which other hosts can reach this one.

@@ -98,10 +98,10 @@ async def fetch(
             if listing.search
         ]
         fits += words
-    total = (
-        await connection.execute(select(func.count()).select_from(table).where(*fits))
-    ).scalar()
-    query: Select[Any] = select(table, expression.label("sort_value")).where(*fits)
+    count = select(func.count()).select_from(table).where(*fits)
+    # Asked with the rows: what is counted may be made of all rows of other tables, once for both.
+    all_of_them = count.correlate(None).scalar_subquery().label("all_of_them")
+    query: Select[Any] = select(table, expression.label("sort_value"), all_of_them).where(*fits)
     if ask.cursor is not None:
         value, last_id = _read_cursor(ask.cursor, sort, expression)
         query = query.where(_after(expression, value, table.c.id, last_id, descending))
@@ -112,7 +112,13 @@ async def fetch(
     if len(rows) > ask.limit:
         rows.pop()
         following = _write_cursor(sort, rows[-1]["sort_value"], rows[-1]["id"])
-    return Paged(rows, following, total or 0)
+    if rows:
+        total = rows[0]["all_of_them"]
+    elif ask.cursor is None:
+        total = 0
+    else:
+        total = (await connection.execute(count)).scalar_one()
+    return Paged(rows, following, total)
 
 
 def _after(

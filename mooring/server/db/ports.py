@@ -25,6 +25,7 @@ from mooring.server.db.containers import host_names
 from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
 from mooring.server.db.tables import address, container, host, port, subnet
 from mooring.server.merge import Row
+from mooring.server.turns import each
 
 _HOST_NAME = select(host.c.name).where(host.c.id == port.c.host_id).scalar_subquery()
 
@@ -109,24 +110,23 @@ async def _with_facts(connection: AsyncConnection, rows: Collection[Row]) -> lis
     hosts = await host_names(connection, ids)
     around = await _around(connection, rows)
     containers = await _containers(connection, ids | set(around.values()))
-    found: list[Row] = []
-    for row in rows:
+
+    def with_facts(row: Row) -> Row:
         owner = around.get((row["host_id"], row["ip"]), "")
         behind = workloads.leads_to(row, containers[row["host_id"]], containers[owner])
         known = bool(row["service"])
-        found.append(
-            {
-                **hosts[row["host_id"]],
-                **row,
-                "service": row["service"] or None,
-                "title": row["service_title"] or None,
-                "category": row["service_category"] or None,
-                "confidence": row["confidence"] if known else None,
-                "container_id": behind["id"] if behind else None,
-                "container_name": behind["name"] if behind else None,
-            }
-        )
-    return found
+        return {
+            **hosts[row["host_id"]],
+            **row,
+            "service": row["service"] or None,
+            "title": row["service_title"] or None,
+            "category": row["service_category"] or None,
+            "confidence": row["confidence"] if known else None,
+            "container_id": behind["id"] if behind else None,
+            "container_name": behind["name"] if behind else None,
+        }
+
+    return await each(with_facts, rows)
 
 
 async def _around(connection: AsyncConnection, rows: Collection[Row]) -> dict[tuple[str, str], str]:
@@ -195,7 +195,7 @@ async def services(connection: AsyncConnection, ask: Ask, network_id: str | None
             func.sum(found.c.container).label("container_count"),
         )
         .group_by(found.c.id)
-        .subquery()
+        .cte()
     )
     listing = Listing(
         counted,

@@ -57,7 +57,7 @@ can_bus = Table(
     Column("sent", BigInteger, nullable=False),
     Column("dropped", BigInteger, nullable=False),
     *seen()[1:],
-    gone(),
+    *gone(),
     UniqueConstraint("agent_id", "device"),
 )
 

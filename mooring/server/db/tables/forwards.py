@@ -37,7 +37,7 @@ remote_host = Table(
     Column("diagnosis", JSON, nullable=False),
     Column("totals", JSON, nullable=False),
     *seen()[1:],
-    gone(),
+    *gone(),
     UniqueConstraint("agent_id", "address"),
 )
 
@@ -61,7 +61,7 @@ forward = Table(
     Column("bytes_out", BigInteger),
     Column("detail", String(2000), nullable=False),
     *seen()[1:],
-    gone(),
+    *gone(),
     UniqueConstraint("remote_host_id", "place", "protocol", "container"),
 )
 

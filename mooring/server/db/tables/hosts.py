@@ -69,7 +69,7 @@ subnet = Table(
     Column("name", String(500)),
     Column("gateway", String(64)),
     *seen(),
-    gone(),
+    *gone(),
     UniqueConstraint("network_id", "scope", "cidr"),
 )
 
@@ -88,7 +88,7 @@ interface = Table(
     Column("parent", String(253)),
     Column("vlan", Integer),
     *seen(),
-    gone(),
+    *gone(),
     UniqueConstraint("host_id", "name"),
 )
 
@@ -103,7 +103,7 @@ address = Table(
     Column("prefix", Integer, nullable=False),
     Column("peer", String(64)),
     *seen(),
-    gone(),
+    *gone(),
     UniqueConstraint("interface_id", "ip", "prefix"),
 )
 
@@ -119,7 +119,7 @@ route = Table(
     Column("interface", String(253), nullable=False),
     Column("metric", BigInteger, nullable=False),
     *seen(),
-    gone(),
+    *gone(),
     UniqueConstraint("host_id", "family", "destination", "gateway", "interface", "metric"),
 )
 
@@ -134,7 +134,7 @@ neighbour = Table(
     Column("state", String(32), nullable=False),
     Column("router", Boolean, nullable=False),
     *seen(),
-    gone(),
+    *gone(),
     UniqueConstraint("host_id", "interface", "ip"),
 )
 
@@ -159,7 +159,7 @@ container = Table(
     Column("created_at", Double),
     *services(),
     *seen(),
-    gone(),
+    *gone(),
     UniqueConstraint("host_id", "engine", "container_id"),
 )
 
@@ -178,7 +178,7 @@ port = Table(
     Column("version", String(200), nullable=False),
     Column("confidence", Double, nullable=False),
     *seen(),
-    gone(),
+    *gone(),
     UniqueConstraint("host_id", "ip", "protocol", "number"),
 )
 
