@@ -51,20 +51,23 @@ class Mooring:
     def start(self) -> None:
         """Start, and return once the page is served. RuntimeError with its output if it is not."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        said = self.folder / "said.txt"
         program = str(Path(sys.executable).with_name("mooring"))
         data = self.folder / "data"
         command = [program, *self.command, "--port", str(self.port), "--data-dir", str(data)]
-        with said.open("wb") as out:
+        with (self.folder / "said.txt").open("wb") as out:
             self._process = subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT)
         deadline = time.monotonic() + PATIENCE
-        while not re.search(rf"page\s+{re.escape(self.url)}", said.read_text(errors="replace")):
+        while not re.search(rf"page\s+{re.escape(self.url)}", self.said()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"mooring did not start:\n{said.read_text(errors='replace')}")
+                raise RuntimeError(f"mooring did not start:\n{self.said()}")
             time.sleep(0.02)
-        found = re.search(r"http://\S+/setup\?token=\S+", said.read_text(errors="replace"))
+        found = re.search(r"http://\S+/setup\?token=\S+", self.said())
         self.link = found.group() if found else None
+
+    def said(self) -> str:
+        """All that its last start has printed."""
+        return (self.folder / "said.txt").read_text(errors="replace")
 
     def send(self, sign: signal.Signals) -> None:
         assert self._process is not None

@@ -146,7 +146,7 @@ def test_a_server_that_hangs_is_noticed_and_its_waking_too(
 
 
 @pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
-def test_the_server_ends_within_two_seconds_with_an_open_page(
+def test_an_open_page_does_not_hold_up_the_end_of_the_server(
     browser: Browser, mooring: Mooring, sign: signal.Signals
 ) -> None:
     with Window(browser, mooring.url) as window:
@@ -154,4 +154,8 @@ def test_the_server_ends_within_two_seconds_with_an_open_page(
         assert mooring.link is not None
         set_up(window.page, mooring.link)
         expect(window.page.get_by_role("status")).to_contain_text("Live")
-        assert mooring.stop(sign) < 2
+        took = mooring.stop(sign)
+        # How long that may take is for a machine with nothing else to do: what must never be
+        # needed is that whoever is served is cut off when the time for it has run out.
+        assert took < 10
+        assert "graceful shutdown exceeded" not in mooring.said()
