@@ -10,7 +10,9 @@ from mooring.server import auth
 from mooring.server.change import Change
 from mooring.server.db import users
 from mooring.server.merge import Row
-from mooring.server.roles import Conflict, check_owner_stays, check_rank
+from mooring.server.roles import Conflict, at_least, check_owner_stays, check_rank
+
+_ALTERED = ("name", "role", "disabled_at", "invitation_hash", "invitation_expires_at")
 
 
 async def invite(change: Change, name: str, role: str) -> tuple[Row, str]:
@@ -70,7 +72,10 @@ async def alter(
     if not said:
         return row
     check_owner_stays(row, after, await users.active_owners(change.connection))
-    values = {column: after[column] for column in ("name", "role", "disabled_at")}
+    if after["disabled_at"] is not None or not at_least(row["role"], after["role"]):
+        # Who made the link, or has it, may be below what it would now open.
+        after |= {"invitation_hash": None, "invitation_expires_at": None}
+    values = {column: after[column] for column in _ALTERED}
     await users.change(change.connection, row["id"], **values)
     if after["disabled_at"] is not None:
         await end_sessions(change, row)
@@ -93,7 +98,8 @@ async def end_sessions(change: Change, row: Row, but: str | None = None) -> None
 
 
 async def end_session(change: Change, session: Row, whose: Row, action: str) -> None:
-    if change.who.user_id != whose["id"]:
+    # A key is no more than it is, also where its user would be.
+    if change.who.kind != "user" or change.who.user_id != whose["id"]:
         _may_touch(change, whose)
     await users.close_session(change.connection, session["id"])
     ended = Changed(Entity.SESSION, Operation.DELETED, session["id"])

@@ -45,6 +45,8 @@ class Principal:
     owner: str = ""
     """The name of the user whose key it is."""
     session_id: str | None = None
+    secret_hash: str = ""
+    """Of the key's secret that was shown: a key may have two for a while."""
     address: str = ""
     """Where the request came from."""
     stale: bool = False
@@ -205,6 +207,7 @@ async def key_principal(connection: AsyncConnection, secret: str, now: float) ->
             None,
             row["network_id"],
             row["network_name"],
+            secret_hash=hashed,
             stale=stale,
         )
     # Who may do less than when the key was made can't do more with it.
@@ -216,6 +219,7 @@ async def key_principal(connection: AsyncConnection, secret: str, now: float) ->
         role,
         user_id=row["user_id"],
         owner=row["user_name"] or "",
+        secret_hash=hashed,
         stale=stale,
     )
 
@@ -231,4 +235,4 @@ async def is_welcome(connection: AsyncConnection, who: Principal, now: float) ->
     """Whether somebody who was let in would be let in again."""
     if who.session_id is not None:
         return await users.has_session(connection, who.session_id, now)
-    return await keys.is_valid(connection, who.id, now)
+    return await keys.is_valid(connection, who.id, who.secret_hash, now)

@@ -6,7 +6,7 @@ from __future__ import annotations
 from mooring.model.event import Changed, Entity, Operation
 from mooring.server import auth
 from mooring.server.change import Change
-from mooring.server.db import keys
+from mooring.server.db import keys, users
 from mooring.server.merge import Row
 from mooring.server.roles import Conflict, check_rank
 
@@ -51,8 +51,15 @@ async def make_for_agent(
 
 
 async def rotate(change: Change, row: Row, grace: float) -> tuple[str, Row]:
-    """Another secret for a key; the old one opens for ``grace`` seconds more."""
+    """Another secret for a key; the old one opens for ``grace`` seconds more.
+
+    Whoever has the secret acts in the name of the key's user: nobody gets one of a user above.
+    """
     _check_alive(change, row)
+    if row["user_id"] not in (None, change.who.user_id):
+        whose = (await users.by_ids(change.connection, [row["user_id"]]))[row["user_id"]]
+        what = f"make a secret for {whose['name']}, who is {whose['role']}"
+        check_rank(change.who.name, change.who.role, whose["role"], what)
     secret, prefix = auth.new_key()
     hashed = auth.hash_secret(secret)
     until = change.now + grace

@@ -78,6 +78,46 @@ async def test_an_admin_ends_no_key_above(world: World) -> None:
     )
 
 
+async def test_a_key_gets_at_no_key_above_itself_though_both_are_one_users(world: World) -> None:
+    olga, _ = await user(world, "olga", "owner")
+    low = (await olga.ask("POST", "keys", json={"name": "low", "role": "admin"})).json()
+    high = (await olga.ask("POST", "keys", json={"name": "high", "role": "owner"})).json()
+    for method, path, body in (
+        ("POST", "/rotate", {}),
+        ("POST", "/revoke", None),
+        ("PATCH", "", {"name": "k"}),
+    ):
+        answer = await world.ask(
+            method, f"keys/{high['id']}{path}", by="nobody", headers=bearer(low["key"]), json=body
+        )
+        assert (answer.status_code, answer.json()["detail"]) == (
+            403,
+            "low is admin and can't change a key of role owner",
+        )
+    mine = await world.ask(
+        "POST", f"keys/{low['id']}/rotate", by="nobody", headers=bearer(low["key"]), json={}
+    )
+    assert mine.status_code == 200
+    assert (await olga.ask("POST", f"keys/{high['id']}/rotate", json={})).status_code == 200
+
+
+async def test_nobody_gets_a_secret_in_the_name_of_somebody_above(world: World) -> None:
+    """What is done with it would be told of the one whose key it is."""
+    olga, _ = await user(world, "olga", "owner")
+    bob, _ = await user(world, "bob", "member")
+    ada, _ = await user(world, "ada", "admin")
+    hers = (await olga.ask("POST", "keys", json={"name": "script"})).json()
+    his = (await bob.ask("POST", "keys", json={"name": "script"})).json()
+    refused = await ada.ask("POST", f"keys/{hers['id']}/rotate", json={})
+    assert (refused.status_code, refused.json()["detail"]) == (
+        403,
+        "ada is admin and can't make a secret for olga, who is owner",
+    )
+    assert (await ada.ask("POST", f"keys/{his['id']}/rotate", json={})).status_code == 200
+    # Ending a key that has got about is another thing.
+    assert (await ada.ask("POST", f"keys/{hers['id']}/revoke")).status_code == 200
+
+
 # --- rotating
 
 

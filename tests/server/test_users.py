@@ -136,6 +136,31 @@ async def test_another_role_holds_from_the_next_request_on(world: World) -> None
     assert (await browser.ask("POST", "networks", json=draft)).status_code == 201
 
 
+async def test_a_link_does_not_rise_with_its_user(world: World) -> None:
+    """Who made the link, or found it, would be above what they are."""
+    for name, role in (("bob", "member"), ("eve", "admin")):
+        first = await invite(world, name, "viewer", by="admin")
+        raised = await world.ask("PATCH", f"users/{first['id']}", json={"role": role})
+        assert raised.json()["invitation_expires_at"] is None
+        link = {"token": first["invitation"], "password": PASSWORD}
+        assert (await Browser(world).ask("POST", "invitation", json=link)).status_code == 403
+        again = await world.ask("POST", f"users/{first['id']}/invitation")
+        lowered = await world.ask("PATCH", f"users/{first['id']}", json={"role": "viewer"})
+        assert lowered.json()["invitation_expires_at"] is not None
+        link = {"token": again.json()["invitation"], "password": PASSWORD}
+        entered = await Browser(world).ask("POST", "invitation", json=link)
+        assert entered.json()["user"]["role"] == "viewer"
+
+
+@any_database
+async def test_a_link_of_who_was_disabled_opens_nothing_when_enabled_again(world: World) -> None:
+    invited = await invite(world, "bob", "member")
+    for disabled in (True, False):
+        await world.ask("PATCH", f"users/{invited['id']}", json={"disabled": disabled})
+    link = {"token": invited["invitation"], "password": PASSWORD}
+    assert (await Browser(world).ask("POST", "invitation", json=link)).status_code == 403
+
+
 # --- who may what to whom
 
 

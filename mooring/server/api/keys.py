@@ -150,11 +150,15 @@ async def delete_key(key_id: str, state: TheState, who: Holder) -> Response:
 
 
 async def _mine(change: Change, key_id: str) -> Row:
-    """A key that the one who asks may change: an own one, or for an admin one not above."""
+    """A key that the one who asks may change: an own one, or for an admin one not above.
+
+    Who comes with a key is an admin by that key and no more, whosever key it is.
+    """
     row = await keys.by_id(change.connection, key_id)
     if row is None or not _may_see(change.who, row):
         raise missing("key", key_id)
-    if row["kind"] == "user" and not _is_own(change.who, row):
+    own = change.who.kind == "user" and _is_own(change.who, row)
+    if row["kind"] == "user" and not own:
         what = f"change a key of role {row['role']}"
         check_rank(change.who.name, change.who.role, row["role"], what)
     return row

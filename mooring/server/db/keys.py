@@ -83,11 +83,13 @@ async def by_hash(connection: AsyncConnection, key_hash: str) -> Row | None:
     return dict(row) if row else None
 
 
-async def is_valid(connection: AsyncConnection, key_id: str, now: float) -> bool:
+async def is_valid(connection: AsyncConnection, key_id: str, key_hash: str, now: float) -> bool:
+    """Whether a key opens anything by the secret with this hash."""
+    its = or_(key.c.hash == key_hash, and_(key.c.old_hash == key_hash, key.c.old_until > now))
     query = (
         select(key.c.id)
         .join(user, user.c.id == key.c.user_id, isouter=True)
-        .where(key.c.id == key_id, _valid(now), _owned())
+        .where(key.c.id == key_id, its, _valid(now), _owned())
     )
     return (await connection.execute(query)).first() is not None
 
