@@ -60,6 +60,16 @@ def phases(
     return [*before, now][-MAX_PHASES:]
 
 
+def all_done(stored: Mapping[str, Any]) -> dict[str, Any]:
+    """How far a complete run is. The last word of its agent on it may still be on its way."""
+
+    def whole(done: int, total: int | None) -> int:
+        return done if total is None else total
+
+    told = [{**p, "done": whole(p["done"], p["total"])} for p in stored["phases"]]
+    return {"phases": told, "done": whole(stored["done"], stored["total"])}
+
+
 def remaining(earlier: Sequence[float], elapsed: float) -> float | None:
     """An estimate of the seconds left, from how long the agent's earlier runs took."""
     if not earlier:

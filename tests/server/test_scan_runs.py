@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from mooring.model.report import RunMark
 from mooring.server.runs import MAX_PHASES, added_up, phases
 from tests.server.scanned import scan, seen
 from tests.server.world import NOON, Reporter, World, any_database, machine
@@ -156,6 +157,20 @@ async def test_a_run_tells_its_phases_what_is_left_and_its_story(world: World) -
     assert (await world.get(f"runs/{run}"))["state"] == "cancelled"
     lines = await world.items(f"runs/{run}/lines", sort="-at")
     assert [told["event"] for told in lines] == ["scan_stopped", "scan_began"]
+
+
+async def test_a_complete_run_is_done_though_its_agents_last_word_is_on_its_way(
+    world: World,
+) -> None:
+    agent, agent_id = await scanner(world)
+    run = await ask(world, agent_id, targets=["10.0.0.0/24"])
+    await agent.progress(run["id"], "running", phase="hosts", done=253, total=254)
+    await agent.progress(run["id"], "running", phase="services", done=16, total=17)
+    last = [RunMark(run["id"], "request", NOON, final=True)]
+    await agent.report(scan("10.0.0.0/24", seen("10.0.0.9")), runs=last)
+    found = await world.get(f"runs/{run['id']}")
+    assert (found["state"], found["done"], found["total"]) == ("complete", 17, 17)
+    assert [(p["done"], p["total"]) for p in found["phases"]] == [(254, 254), (17, 17)]
 
 
 async def test_of_a_long_story_the_end_is_kept(world: World) -> None:

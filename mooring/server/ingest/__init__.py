@@ -24,7 +24,7 @@ from mooring.server.ingest.machine import store_machine
 from mooring.server.ingest.scan import store_scan
 from mooring.server.ingest.visit import Outcome, Visit
 from mooring.server.merge import Row, Values
-from mooring.server.runs import LOOK, SCAN, title
+from mooring.server.runs import LOOK, SCAN, all_done, title
 
 __all__ = ["Outcome", "ingest"]
 
@@ -151,7 +151,7 @@ async def _move_run(
     stored = await runs.add_summary(visit.connection, stored, counts, block)
     state = RunState.COMPLETE if mark.final else RunState.RUNNING
     started_at = stored["started_at"] or started_at
-    values: Values = {"started_at": started_at}
+    values: Values = {"started_at": started_at, **(all_done(stored) if mark.final else {})}
     if not await runs.move(visit.connection, stored, state, visit.now, **values):
         return
     visit.outcome.events.append(RunMoved(mark.id, state, visit.network))
