@@ -259,7 +259,8 @@ class ScanRun:
                 ip=str(host.ip),
             )
             return
-        found.looked(host.ip, depth=found.depth)
+        if host.sure:
+            found.looked(host.ip, depth=found.depth)
         asking.add(host.ip, host.ports)
 
     def _asked(self, done: int) -> None:

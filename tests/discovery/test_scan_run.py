@@ -319,6 +319,17 @@ async def test_a_host_that_is_open_on_all_ports_is_told_and_not_asked(setting: S
     assert {port.says for port in setting.book.last.hosts[0].ports} == {ALL_OPEN}
 
 
+async def test_of_a_host_that_could_not_be_asked_for_all_ports_none_is_taken_for_closed(
+    setting: Setting,
+) -> None:
+    setting.engine.events[8] = HostDone(ALPHA, (22,), sure=False)
+    await setting.run()
+    alpha = setting.book.last.hosts[0]
+    assert alpha.depth is Depth.NONE
+    assert 22 in {port.number for port in alpha.ports}
+    assert setting.book.last.hosts[1].depth is Depth.LIGHT
+
+
 async def test_a_port_that_can_not_be_asked_costs_no_other(setting: Setting, logs: Any) -> None:
     async def ask(ip: IpAddress, number: int) -> OpenPort:
         if number == 22:

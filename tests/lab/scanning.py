@@ -31,6 +31,8 @@ class Result:
     hosts: dict[str, Found] = field(default_factory=dict)
     ports: dict[str, frozenset[int]] = field(default_factory=dict)
     all_open: set[str] = field(default_factory=set)
+    unsure: set[str] = field(default_factory=set)
+    """Hosts that were not asked for all of their ports."""
     warnings: list[Warned] = field(default_factory=list)
     phases: list[str] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
@@ -40,11 +42,13 @@ class Result:
         match event:
             case HostFound(host):
                 self.hosts[str(host.ip)] = host
-            case HostDone(ip, ports, all_open):
+            case HostDone(ip, ports, all_open, sure):
                 assert str(ip) not in self.ports
                 self.ports[str(ip)] = frozenset(ports)
                 if all_open:
                     self.all_open.add(str(ip))
+                if not sure:
+                    self.unsure.add(str(ip))
             case Warned():
                 self.warnings.append(event)
             case BlockAsked(cidr):

@@ -17,9 +17,10 @@ The face of it, for whoever drives a scan (``cli/scan``, ``discovery/scan_run``)
   ``HostFound(host)`` and ``Advanced(done, remaining_s)`` as they come, ``BlockAsked(cidr)`` for
   each block in which whoever was not found is not there; unless the depth is none
   ``PhaseBegan("ports", total)``, then ``PortsFound(ip, ports)`` with what is new,
-  ``HostDone(ip, ports, all_open)`` with all of one host, and ``Advanced``. ``HostFound`` comes
-  again for the same address when more is known of it (names, a MAC): the later one is whole and
-  takes the place of the earlier. ``Warned(what, why, remedy)`` may come at any time, each once.
+  ``HostDone(ip, ports, all_open, sure)`` with all of one host, and ``Advanced``.
+  ``HostFound`` comes again for the same address when more is known of it (names, a MAC): the later
+  one is whole and takes the place of the earlier. ``Warned(what, why, remedy)`` may come at any
+  time, each once.
 - ``run.Scanner``: ``scan(plan, depth)`` is an asynchronous generator. Closing it, or cancelling
   whoever waits for it, ends the scan at once, in any phase: its threads end within 0.1 s.
 - ``options.ScanOptions``: rates, ports that are left alone, the catalogue's usual ports.

@@ -6,6 +6,7 @@ Never waits for a connection and never holds one: what is open is reset at once.
 from __future__ import annotations
 
 import errno
+import os
 import resource
 import selectors
 import socket
@@ -101,6 +102,8 @@ class ConnectWire:
             if said == 0 or said in _REFUSED:
                 trip = time.monotonic() - sent
                 self._heard.append(Heard(packed, port, said == 0, attempt, trip))
+            else:
+                target.fault = OSError(said, os.strerror(said))
         return len(ports)
 
     def hear(self) -> list[Heard]:

@@ -5,6 +5,7 @@ By a raw socket where that is allowed, else by the kernel's own for pings (icmp(
 
 from __future__ import annotations
 
+import errno
 import secrets
 import select
 import socket
@@ -53,18 +54,21 @@ class Echo:
             struct.pack_into("=I", blocked, 129 // 32 * 4, 0xFFFFFFFF & ~(1 << 129 % 32))
             self.socket.setsockopt(socket.IPPROTO_ICMPV6, _ICMP6_FILTER, bytes(blocked))
         self.identity = secrets.randbelow(1 << 16)
+        self.fault: OSError | None = None
+        """Why something could not be sent: no route, a firewall of our own."""
 
     def ask(self, where: tuple[str, int] | tuple[str, int, int, int], attempt: int) -> bool:
-        """Send one; False if there is no room for it now. No route counts as sent."""
+        """Send one; False if there is no room for it now. What ``fault`` is of counts as sent."""
         tick = frames.ticks(time.monotonic())
         packet = frames.echo_request(self.version, self.identity, attempt, tick)
         try:
             self.socket.sendto(packet, where)
         except BlockingIOError:
             return False
-        except OSError:
-            # No route, no neighbour, no buffer: as good as no answer, and it is asked again.
-            return True
+        except OSError as error:
+            # As good as no answer, and it is asked again; for lack of a buffer nobody is unheard.
+            if error.errno != errno.ENOBUFS:
+                self.fault = error
         return True
 
     def hear(self) -> list[tuple[str, int, float]]:
@@ -109,6 +113,11 @@ class Echoes:
         self._tell = tell
         self._names = [str(ip) for ip in addresses]
         self._places = {name: place for place, name in enumerate(self._names)}
+
+    @property
+    def fault(self) -> OSError | None:
+        """Why some could not be asked; None if all were."""
+        return self._echo.fault
 
     def fileno(self) -> int:
         return self._echo.socket.fileno()

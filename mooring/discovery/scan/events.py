@@ -71,6 +71,8 @@ class HostDone:
     """All that are open, in order."""
     all_open: bool = False
     """It takes connections on every port that was asked: ``ports`` are the first of them only."""
+    sure: bool = True
+    """All questions went out: a port that is not among ``ports`` is not open."""
 
 
 @dataclass(frozen=True, slots=True)

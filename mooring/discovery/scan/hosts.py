@@ -21,6 +21,7 @@ from mooring.discovery.scan.arp import RATE as ARP_RATE
 from mooring.discovery.scan.arp import Arp
 from mooring.discovery.scan.asking import Asking
 from mooring.discovery.scan.budget import Bucket
+from mooring.discovery.scan.carrier import Carriers
 from mooring.discovery.scan.echo import RATE as ECHO_RATE
 from mooring.discovery.scan.echo import Echoes, all_nodes
 from mooring.discovery.scan.events import Warned
@@ -31,12 +32,10 @@ from mooring.discovery.scan.table import arp_table
 from mooring.discovery.scan.target import Path, Ports, Target
 from mooring.discovery.scan.wiring import Wires
 from mooring.model.net import (
-    InterfaceState,
     IpAddress,
     IpNetwork,
     Neighbour,
     NeighbourState,
-    SubnetKind,
 )
 from mooring.model.scan import MAX_HOSTS, Sign
 
@@ -56,8 +55,6 @@ _OF_ONE_SOCKET = 128
 """Datagrams that wait for a silent address count against their socket's buffer, which holds 277."""
 _PLACES_TAKEN = 0.5
 """The share of the free places of the ARP table that a sweep by the kernel may take."""
-
-_DOWN = frozenset({InterfaceState.DOWN, InterfaceState.DISABLED, InterfaceState.LOWER_DOWN})
 
 Tell = Callable[[IpAddress, Sign, str | None, float | None], None]
 """Hears of an address: by what it is known to be there, its MAC, the round trip in seconds."""
@@ -82,6 +79,7 @@ class Hosts:
         self._done = 0
         self.sure: set[IpNetwork] = set()
         """Blocks of which all addresses were asked so that whoever is there was heard."""
+        self.carriers = Carriers()
         self.paths: dict[Link | None, Path] = {}
         """What was measured of each link, for whoever asks its hosts for more."""
 
@@ -99,8 +97,8 @@ class Hosts:
                 sure = self._batch(link, version, addresses, path)
                 if self._ending.is_set():
                     return
-                if sure and self._heard_on(link):
-                    self.sure.update(block.cidr for block in batch if block.whole)
+                if sure:
+                    self.sure.update(b.cidr for b in batch if b.whole and self._reached(b))
                 self._done += len(addresses)
 
     def _batch(
@@ -114,30 +112,19 @@ class Hosts:
             elif link and link.mac and sys.platform == "linux":
                 return self._by_the_kernel(addresses)
             else:
-                silent = self._echoes(addresses, path)
-                self._knock(addresses if silent is None else silent, path)
-                # A knock alone is not heard by whoever drops what he does not serve.
-                return silent is not None
+                return self._through_routers(addresses, path)
         except OSError as error:
             remedy = "see whether the interface is still there and up"
             self._warn(Warned(attempted, why_os(error), remedy))
             return False
         return True
 
-    def _heard_on(self, link: Link | None) -> bool:
-        """Whether a link carries frames; one whose cable is out takes them and says nothing."""
-        if link is None or link.kind is not SubnetKind.LAN:
-            return True
-        try:
-            states = {one.index: one.state for one in local.interfaces()}
-        except (OSError, MooringError) as error:
-            log.warning("interfaces_unknown", reason=str(error))
-            return False
-        state = states.get(link.index, InterfaceState.DISABLED)
-        if state in _DOWN:
-            remedy = "see to the link, and scan again"
-            self._warn(Warned(f"asking {link.network} on {link.name}", f"it is {state}", remedy))
-        return state not in _DOWN
+    def _reached(self, block: Block) -> bool:
+        """Whether what is sent to a block goes out."""
+        if fault := self.carriers.fault(block):
+            where = f"{block.link.network} on {block.link.name}" if block.link else block.subnet
+            self._warn(Warned(f"asking {where}", fault, "see to the link, and scan again"))
+        return not fault
 
     def _arp(self, link: Link, addresses: Sequence[IpAddress], path: Path) -> None:
         said: dict[IpAddress, str] = {}
@@ -152,9 +139,16 @@ class Hosts:
         with closing(Arp(link, addresses, tell)) as asker:
             self._sweep(asker, len(addresses), path, ARP_RATE)
 
-    def _echoes(self, addresses: Sequence[IpAddress], path: Path) -> list[IpAddress] | None:
-        """Ask by ICMP; who did not answer. None where ICMP is not allowed."""
+    def _through_routers(self, addresses: Sequence[IpAddress], path: Path) -> bool:
+        """Ask by ICMP, and knock at who does not answer. Whether all were asked by ICMP: a knock
+        alone is not heard by whoever drops what he does not serve."""
         answered: set[IpAddress] = set()
+        sure = self._echoes(addresses, path, answered)
+        self._knock([ip for ip in addresses if ip not in answered], path)
+        return sure
+
+    def _echoes(self, addresses: Sequence[IpAddress], path: Path, answered: set[IpAddress]) -> bool:
+        """Ask by ICMP, and add to ``answered``. Whether all were asked."""
 
         def tell(ip: IpAddress, since: float) -> None:
             answered.add(ip)
@@ -163,6 +157,7 @@ class Hosts:
         try:
             with closing(Echoes(addresses, tell)) as asker:
                 self._sweep(asker, len(addresses), path, ECHO_RATE)
+                fault = asker.fault
         except PermissionError:
             self._warn(
                 Warned(
@@ -171,8 +166,11 @@ class Hosts:
                     "allow it: sysctl net.ipv4.ping_group_range='0 2147483647'",
                 )
             )
-            return None
-        return [ip for ip in addresses if ip not in answered]
+            return False
+        if fault:
+            remedy = "see whether there is a route, and what this machine's own firewall drops"
+            self._warn(Warned("asking by ICMP echo", why_os(fault), remedy))
+        return fault is None
 
     def _sweep(self, asker: Asker, count: int, path: Path, rate: float) -> None:
         bucket = Bucket(min(rate, self._options.rate), time.monotonic())

@@ -113,6 +113,8 @@ class _Work:
         self._total = 0
         self._advanced_at = 0.0
         self._wires = Wires(plan.own)
+        self._cut: dict[str, str] = {}
+        """The ways on which something did not go out, and why."""
 
     def run(self) -> None:
         started = time.monotonic()
@@ -193,13 +195,13 @@ class _Work:
             Bucket(self._options.rate, time.monotonic()),
             self._ending,
             found=self._open,
-            done=self._done,
+            done=lambda target: self._done(target, hosts),
             advanced=self._advanced,
         )
         asking.run()
-        for where, error in self._wires.faults():
+        for where, why in self._cut.items():
             remedy = "what is not shown as open there may be so: see to the link, and scan again"
-            self._warn(Warned(f"sending on {where}", why_os(error), remedy))
+            self._warn(Warned(f"sending on {where}", why, remedy))
 
     def _targets(self, hosts: Hosts) -> Iterator[tuple[Target, Wire]]:
         rate = self._options.target_rate
@@ -219,12 +221,23 @@ class _Work:
         if new:
             self._tell(PortsFound(target.ip, tuple(new)))
 
-    def _done(self, target: Target) -> None:
+    def _went_out(self, target: Target, hosts: Hosts) -> bool:
+        """Whether all questions to a host did."""
+        block = self._plan.block_of(target.ip)
+        if block is None or target.ip in self._plan.own:
+            return True
+        why = why_os(target.fault) if target.fault else hosts.carriers.fault(block)
+        if why:
+            self._cut.setdefault(block.link.name if block.link else "routed links", why)
+        return not why
+
+    def _done(self, target: Target, hosts: Hosts) -> None:
         self._open(target)
         if target.answers:
             trip = target.round_trip_ms
             self._host(target.ip, Sign.TCP, None, None if trip is None else trip / 1000)
-        self._tell(HostDone(target.ip, tuple(sorted(target.open)), target.all_open))
+        sure = self._went_out(target, hosts)
+        self._tell(HostDone(target.ip, tuple(sorted(target.open)), target.all_open, sure))
         if target.all_open:
             self._warn(
                 Warned(

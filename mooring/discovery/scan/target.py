@@ -75,6 +75,8 @@ class Target:
         self.all_open = False
         self.answers = 0
         """Of any kind: a port that is closed says that the host is there."""
+        self.fault: OSError | None = None
+        """Why something could not be sent to it."""
         self.told = 0
         """How many of the open ports were told already."""
         self._ports = ports

@@ -84,8 +84,6 @@ class SynWire:
         self._version = version
         self._secret = secrets.randbelow(256)
         self._frames: dict[IpAddress, frames.Syn] = {}
-        self.fault: OSError | None = None
-        """Why something could not be sent, if it could not."""
         self._buffer = bytearray(128)
         self._view = memoryview(self._buffer)
         family = socket.AF_INET if version == 4 else socket.AF_INET6
@@ -114,7 +112,7 @@ class SynWire:
         try:
             syn = self._frames.get(target.ip) or self._made(target)
         except OSError as error:
-            self.fault = error
+            target.fault = error
             return len(ports)
         tick = frames.ticks(time.monotonic())
         frame, out = syn.frame, self._out
@@ -129,7 +127,7 @@ class SynWire:
                 if error.errno in _FULL:
                     return count
                 # No route, a link that went down, a firewall of our own: silent, and told of.
-                self.fault = error
+                target.fault = error
         return len(ports)
 
     def hear(self) -> list[Heard]:

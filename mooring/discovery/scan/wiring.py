@@ -36,14 +36,6 @@ class Wires:
             self._syn[key] = SynWire(on_link, ip.version)
         return self._syn[key]
 
-    def faults(self) -> list[tuple[str, OSError]]:
-        """On which ways something could not be sent, and why."""
-        return [
-            (link.name if link else "routed links", wire.fault)
-            for (link, _), wire in self._syn.items()
-            if wire.fault
-        ]
-
     def close(self) -> None:
         for wire in (*self._syn.values(), self.connecting):
             if wire is not None:

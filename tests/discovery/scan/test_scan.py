@@ -8,7 +8,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import aclosing, suppress
 from pathlib import Path
 
@@ -118,6 +118,33 @@ def test_nobody_is_taken_for_gone_when_the_cable_is_out(lab: Site) -> None:
     assert found.hosts.keys() == {OWN}
     assert found.asked == []
     assert [one.what for one in found.warnings] == [f"asking {LAN} on eth0"]
+
+
+@pytest.mark.parametrize("line", ["route del default", "link set sc0 down"])
+def test_nobody_behind_a_router_is_taken_for_gone_when_nothing_goes_there(
+    monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    need("netns")
+    monkeypatch.setattr(finding, "KNOCKED", (22,))
+    with site([Spec("10.78.0.5", (22,))], [LAN, FAR]) as lab:
+        (lab.scanner if "route" in line else lab.core).batch(line)
+        found = scan(lab.scanner, [FAR], Depth.NONE, allowed=[FAR])
+        assert found.hosts == {}
+        assert found.asked == []
+        assert found.warnings
+
+
+def test_nobody_is_taken_for_gone_whom_a_firewall_of_our_own_lets_nobody_ask() -> None:
+    need("netns")
+    need("iptables")
+    with site([Spec("10.78.0.5", (22,))], [LAN, FAR]) as lab:
+        lab.scanner.run(["iptables", "-A", "OUTPUT", "-p", "icmp", "-j", "DROP"])
+        found = scan(lab.scanner, [FAR], Depth.NONE, allowed=[FAR])
+        assert "10.78.0.5" in found.hosts
+        assert found.asked == []
+        assert [(one.what, one.why) for one in found.warnings] == [
+            ("asking by ICMP echo", "operation not permitted")
+        ]
 
 
 def test_one_host_again_asks_no_other(lab: Site) -> None:
@@ -276,23 +303,53 @@ def test_no_open_port_is_missed_where_every_tenth_packet_is_lost() -> None:
         assert {ip: found.ports[ip] for ip in lab.truth} == lab.truth
 
 
-def test_a_link_that_goes_down_in_a_scan_is_told_of() -> None:
+@pytest.mark.parametrize(
+    ("where", "cut", "what", "why"),
+    [
+        ("scanner", "link set eth0 down", "sending on eth0", "network is down"),
+        ("scanner", "link del eth0", "sending on eth0", "no such device or address"),
+        ("core", "link set sc0 down", "sending on eth0", "the interface is down"),
+    ],
+)
+def test_a_link_that_goes_down_in_a_scan_is_told_of_and_no_port_is_taken_for_closed(
+    where: str, cut: str, what: str, why: str
+) -> None:
     need("netns")
     with site([Spec("10.77.0.5", (22,))]) as lab:
-
-        async def cut() -> Result:
-            result = Result()
-            slow = ScanOptions(target_rate=100)
-            async for event in Scanner(slow).scan(planned(["10.77.0.5"]), Depth.LIGHT):
-                result.take(event)
-                if isinstance(event, PhaseBegan) and event.phase == "ports":
-                    await asyncio.to_thread(lab.scanner.batch, "link set eth0 down")
-            return result
-
-        found = lab.scanner.call(asyncio.run, cut())
+        found = cut_in_ports(lab, ["10.77.0.5"], getattr(lab, where), cut)
+        assert found.unsure == {"10.77.0.5"}
         (warned,) = found.warnings
-        assert warned.what == "sending on eth0"
-        assert warned.why == "network is down"
+        assert (warned.what, warned.why) == (what, why)
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_route_that_goes_in_a_scan_is_told_of_and_no_port_is_taken_for_closed(
+    monkeypatch: pytest.MonkeyPatch, raw: bool
+) -> None:
+    need("netns")
+    if not raw:
+        monkeypatch.setattr(wiring, "may_be_raw", lambda: False)
+    with site([Spec("10.78.0.5", (22,))], [LAN, FAR]) as lab:
+        found = cut_in_ports(lab, ["10.78.0.5"], lab.scanner, "route del default", [FAR])
+        assert found.unsure == {"10.78.0.5"}
+        assert "sending on routed links" in [warned.what for warned in found.warnings]
+
+
+def cut_in_ports(
+    lab: Site, targets: Sequence[str], where: Namespace, line: str, allowed: Sequence[str] = ()
+) -> Result:
+    """What a scan tells in which ``ip LINE`` is called when it begins to ask for ports."""
+
+    async def follow() -> Result:
+        result = Result()
+        slow = ScanOptions(target_rate=500)
+        async for event in Scanner(slow).scan(planned(targets, allowed), Depth.LIGHT):
+            result.take(event)
+            if isinstance(event, PhaseBegan) and event.phase == "ports":
+                await asyncio.to_thread(where.batch, line)
+        return result
+
+    return lab.scanner.call(asyncio.run, follow())
 
 
 AVAHI = """[server]
