@@ -196,6 +196,33 @@ def test_services_lead_to_where_they_run(quiet: Window, office: Scanner) -> None
     expect(ports.get_by_role("link", name="radio.local")).to_be_visible()
 
 
+NAMES = """() => {
+  const canvas = document.querySelector('canvas.sigma-labels')
+  if (!canvas?.width) return false
+  const copy = new OffscreenCanvas(canvas.width, canvas.height)
+    .getContext('2d', { willReadFrequently: true })
+  copy.drawImage(canvas, 0, 0)
+  const { data } = copy.getImageData(0, 0, canvas.width, canvas.height)
+  return data.some((value) => value > 0)
+}"""
+"""Whether a name stands anywhere in the picture."""
+
+
+def test_what_is_found_in_a_layer_that_was_not_shown_is_in_the_middle_of_the_map(
+    quiet: Window, office: Scanner
+) -> None:
+    page = quiet.page
+    page.emulate_media(reduced_motion="reduce")
+    page.goto("/")
+    page.wait_for_function(NAMES)
+    page.get_by_role("combobox", name="Find something on the map").fill("mpd")
+    page.get_by_role("option", name=re.compile("MPD|Music")).first.click()
+    expect(page.get_by_role("img", name=re.compile("services and containers"))).to_be_visible()
+    page.get_by_role("complementary").wait_for()
+    page.wait_for_timeout(300)  # a picture of before must not count
+    page.wait_for_function(NAMES)
+
+
 def test_the_map_shows_what_runs_where_when_it_is_wanted(quiet: Window, office: Scanner) -> None:
     page = quiet.page
     page.goto("/")

@@ -132,6 +132,9 @@ export class MapRenderer {
 
   /** Moves the view to a node, near enough to tell it from its neighbours. */
   focus(id: string): void {
+    if (!this.graph.hasNode(id)) return
+    // What was changed since the last drawing has no place in the view before the next.
+    this.sigma.refresh()
     const at = this.sigma.getNodeDisplayData(id)
     if (!at) return
     const camera = this.sigma.getCamera()
