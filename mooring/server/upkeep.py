@@ -6,7 +6,7 @@ import structlog
 from sqlalchemy import ColumnElement, delete, select
 
 from mooring.model.event import Entity, Event, Operation, RunMoved, RunState
-from mooring.server.db import agents, can, forwards, runs, timeline, users
+from mooring.server.db import agents, can, forwards, runs, timeline, tries, users
 from mooring.server.db.tables import (
     address,
     audit,
@@ -77,6 +77,7 @@ async def forget_old(state: State) -> None:
     before = now - state.settings.keep_days * DAY
     async with state.database.write() as connection:
         await users.forget_expired(connection, now)
+        await tries.forget_old(connection, now)
         await connection.execute(delete(report).where(report.c.stored_at < now - KEEP_REPORTS))
         await connection.execute(delete(event).where(event.c.at < before))
         await connection.execute(delete(audit).where(audit.c.at < before))

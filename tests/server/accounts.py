@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx2
+from fastapi import FastAPI
 
 from tests.server.world import World
 
@@ -12,13 +13,13 @@ PASSWORD = "a long enough password"
 
 
 class Browser:
-    """A window on the server; it keeps the cookie that it is given."""
+    """A window on the server, or on another one (``app``); it keeps the cookie that it is given."""
 
-    def __init__(self, world: World, address: str = "10.0.0.9") -> None:
+    def __init__(self, world: World, address: str = "10.0.0.9", app: FastAPI | None = None) -> None:
         self.world = world
         self.http = httpx2.AsyncClient(
             transport=httpx2.ASGITransport(
-                world.app, raise_app_exceptions=False, client=(address, 1)
+                app or world.app, raise_app_exceptions=False, client=(address, 1)
             ),
             base_url="http://mooring.test/api/v1/",
         )

@@ -10,7 +10,7 @@ import structlog
 from fastapi import APIRouter, Query, Request, Response
 
 from mooring.model.event import Authentication, Changed, Entity, Operation
-from mooring.server import accounts, auth
+from mooring.server import accounts, auth, tries
 from mooring.server.api.account_shapes import (
     Invitation,
     Login,
@@ -34,13 +34,18 @@ from mooring.server.api.problems import Refused, missing
 from mooring.server.api.shapes import Page
 from mooring.server.api.users import user_shape
 from mooring.server.change import Change, changing
+from mooring.server.db import tries as counts
 from mooring.server.db import users
 from mooring.server.merge import Row
 from mooring.server.state import State
+from mooring.server.tries import Count
 
 log = structlog.get_logger(__name__)
 
 router = APIRouter(tags=["session"])
+
+WRONG = "the name or the password is wrong"
+WRONG_OLD = "the old password is wrong"
 
 
 @router.get("/setup")
@@ -54,7 +59,7 @@ async def read_setup(state: TheState) -> Setup:
 async def set_up(
     asked: SetupOwner, request: Request, response: Response, state: TheState
 ) -> Session:
-    await _slow_down(request, state)
+    await _count(state, tries.from_place(_place(request)))
     if not auth.same(asked.token, state.setup_token):
         state.tell([Authentication("setup", asked.name, ok=False)])
         raise Refused(
@@ -81,14 +86,15 @@ async def accept_invitation(
     asked: Invitation, request: Request, response: Response, state: TheState
 ) -> Session:
     """Choose a password by the one-time link that an admin gave, and be logged in."""
-    await _slow_down(request, state)
+    where = _place(request)
+    await _count(state, tries.from_place(where))
     hashed = auth.hash_secret(asked.token)
-    password_hash = await state.passwords.hash(asked.password)
     async with state.database.read() as connection:
         row = await users.by_invitation(connection, hashed, state.clock())
     if row is None or row["disabled_at"] is not None:
         state.tell([Authentication("invitation", "", ok=False)])
         raise Refused(403, "this link was used, or is too old: ask an admin for another")
+    password_hash = await state.passwords.hash(asked.password)
     async with changing(state, _somebody(request, row)) as change:
         await users.lock(change.connection)
         # Read again: the link may have been used in this very moment.
@@ -96,9 +102,10 @@ async def accept_invitation(
         if row is None:
             raise Refused(403, "this link was used just now")
         row = await accounts.accept(change, row, password_hash)
+        for own in (None, where):
+            await counts.clear(change.connection, tries.for_login(row["login"], own))
         session, secret = await _enter(change, row, request)
         change.add(Authentication("invitation", row["name"], ok=True))
-    await state.logins.clear(state.wrong_limit, "wrong", _key(row["name"]))
     log.info("invitation_accepted", user=row["name"])
     _remember(request, response, state, secret)
     return session
@@ -106,14 +113,15 @@ async def accept_invitation(
 
 @router.post("/session", status_code=201)
 async def log_in(asked: Login, request: Request, response: Response, state: TheState) -> Session:
-    await _slow_down(request, state, asked.name)
-    async with state.database.read() as connection:
-        row = await users.by_login(connection, asked.name)
-    await _check_password(state, asked.name, asked.password, row)
+    row, counted = await _try(request, state, asked.name)
+    if not await state.passwords.check(asked.password, row["password_hash"] if row else None):
+        raise _refused(request, state, asked.name, 401, WRONG)
     assert row is not None
-    if row["disabled_at"] is not None:
-        raise Refused(403, f"the account {row['name']} is disabled: ask an admin")
     async with changing(state, _somebody(request, row)) as change:
+        row = await _as_checked(change, row, 401, WRONG)
+        if row["disabled_at"] is not None:
+            raise Refused(403, f"the account {row['name']} is disabled: ask an admin")
+        await counts.take_back(change.connection, counted[-1])
         await users.forget_expired(change.connection, change.now)
         session, secret = await _enter(change, row, request)
         entered = Changed(Entity.SESSION, Operation.CREATED, session.id)
@@ -144,14 +152,23 @@ async def log_out(state: TheState, who: LoggedIn) -> Response:
 
 
 @router.post("/session/password", status_code=204)
-async def change_password(asked: PasswordChange, state: TheState, who: LoggedIn) -> Response:
+async def change_password(
+    asked: PasswordChange, request: Request, state: TheState, who: LoggedIn
+) -> Response:
     """One's own new password; every other session of one's own ends."""
+    counted = tries.for_own_password(who.id)
+    await _count(state, *counted)
     async with state.database.read() as connection:
         row = await users.by_id(connection, who.id)
-    await _check_password(state, who.name, asked.old, row, 403, "the old password is wrong")
+    if not await state.passwords.check(asked.old, row["password_hash"] if row else None):
+        raise _refused(request, state, who.name, 403, WRONG_OLD)
     assert row is not None
     password_hash = await state.passwords.hash(asked.new)
     async with changing(state, who) as change:
+        row = await _as_checked(change, row, 403, WRONG_OLD)
+        if not await auth.is_welcome(change.connection, who, change.now):
+            raise Refused(401, "the session has ended: log in again")
+        await counts.take_back(change.connection, counted[-1])
         await accounts.change_password(change, row, password_hash)
     log.info("password_changed", user=who.name)
     return Response(status_code=204)
@@ -211,6 +228,7 @@ async def _enter(change: Change, row: Row, request: Request) -> tuple[Session, s
         address=caller(request),
         browser=request.headers.get("user-agent", ""),
     )
+    await counts.know(change.connection, row["id"], _place(request), change.now)
     await users.change(change.connection, row["id"], last_login_at=change.now)
     return Session(id=session_id, user=user_shape({**row, "last_login_at": change.now})), secret
 
@@ -219,37 +237,49 @@ def _somebody(request: Request, row: Row) -> auth.Principal:
     return replace(auth.user_principal(row), address=caller(request))
 
 
-async def _check_password(
-    state: State,
-    name: str,
-    password: str,
-    row: Row | None,
-    status: int = 401,
-    wrong: str = "the name or the password is wrong",
-) -> None:
-    """Whether it is the user's password; after too many wrong ones none is taken for a while."""
-    if not await state.logins.test(state.wrong_limit, "wrong", _key(name)):
-        raise Refused(
-            429,
-            "too many wrong passwords for this name: wait an hour, or ask an admin for a new link",
-        )
-    if await state.passwords.check(password, row["password_hash"] if row else None):
-        return
-    await state.logins.hit(state.wrong_limit, "wrong", _key(name))
+# --- who tries
+
+
+async def _try(request: Request, state: State, name: str) -> tuple[Row | None, tuple[Count, ...]]:
+    """Count a try to log in; answers whose account it is for, and in what else than the place it
+    was counted. The work is the same whether there is such a user or not."""
+    now, where = state.clock(), _place(request)
+    async with state.database.write() as connection:
+        full = await counts.count(connection, (tries.from_place(where),), now)
+        if full is None:
+            row = await users.by_login(connection, name)
+            own = await counts.is_known(connection, row["id"] if row else "", where, now)
+            counted = tries.for_login(users.login_of(name), where if own else None)
+            full = await counts.count(connection, counted, now)
+    if full is not None:
+        raise Refused(429, full.refusal)
+    return row, counted
+
+
+async def _count(state: State, *counted: Count) -> None:
+    async with state.database.write() as connection:
+        full = await counts.count(connection, counted, state.clock())
+    if full is not None:
+        raise Refused(429, full.refusal)
+
+
+def _refused(request: Request, state: State, name: str, status: int, why: str) -> Refused:
     state.tell([Authentication("login", name, ok=False)])
-    log.warning("login_refused", user=name)
-    raise Refused(status, wrong)
+    log.warning("login_refused", user=name, address=caller(request))
+    return Refused(status, why)
 
 
-async def _slow_down(request: Request, state: State, name: str = "") -> None:
-    """At most ten tries a minute from one address, and for one name."""
-    for kind, what in (("address", caller(request)), ("name", _key(name))):
-        if what and not await state.logins.hit(state.login_limit, kind, what):
-            raise Refused(429, "too many tries: wait a minute")
+async def _as_checked(change: Change, row: Row, status: int, why: str) -> Row:
+    """The user whose password was checked, as it is now: it may have another by now."""
+    await users.lock(change.connection)
+    now = await users.by_id(change.connection, row["id"])
+    if now is None or now["password_hash"] != row["password_hash"]:
+        raise Refused(status, why)
+    return now
 
 
-def _key(name: str) -> str:
-    return name.lower()
+def _place(request: Request) -> str:
+    return tries.place(caller(request))
 
 
 def _remember(request: Request, response: Response, state: State, secret: str) -> None:

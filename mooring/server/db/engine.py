@@ -58,6 +58,13 @@ def database_url(text: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
+def insert_into(connection: AsyncConnection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    """An insert that can say what happens to a row that is there already."""
+    if connection.dialect.name == "postgresql":
+        return postgresql.insert(table)
+    return sqlite.insert(table)
+
+
 async def insert_new(
     connection: AsyncConnection, table: Table, values: Mapping[str, Any], key: Sequence[str]
 ) -> bool:
@@ -65,9 +72,9 @@ async def insert_new(
 
     Waits for another connection that is inserting the same.
     """
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    statement = dialect.insert(table).values(values).on_conflict_do_nothing(index_elements=key)
-    return (await connection.execute(statement)).rowcount == 1
+    statement = insert_into(connection, table).values(values)
+    unless = statement.on_conflict_do_nothing(index_elements=key)
+    return (await connection.execute(unless)).rowcount == 1
 
 
 async def rows_of(result: CursorResult[Any]) -> list[Row]:

@@ -48,12 +48,13 @@ async def count(connection: AsyncConnection) -> int:
 
 
 async def by_login(connection: AsyncConnection, name: str) -> Row | None:
-    query = select(user).where(user.c.login == _login(name))
+    query = select(user).where(user.c.login == login_of(name))
     row = (await connection.execute(query)).mappings().first()
     return dict(row) if row else None
 
 
-def _login(name: str) -> str:
+def login_of(name: str) -> str:
+    """A name as it is compared."""
     # A name may grow when it is made lower case ("İ" does), beyond what the column takes.
     return name.lower()[:100]
 
@@ -86,7 +87,7 @@ async def create(
     row = {
         "id": new_id(),
         "name": name,
-        "login": _login(name),
+        "login": login_of(name),
         "role": role,
         "password_hash": password_hash,
         "created_at": now,
@@ -111,7 +112,7 @@ async def create_first(
 
 async def change(connection: AsyncConnection, user_id: str, **values: Any) -> None:
     if "name" in values:
-        values["login"] = _login(values["name"])
+        values["login"] = login_of(values["name"])
     await connection.execute(update(user).where(user.c.id == user_id).values(**values))
 
 

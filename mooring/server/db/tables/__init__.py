@@ -6,7 +6,14 @@ What is observed has its ``source`` (machine, containers, scan), ``first_seen``,
 
 from __future__ import annotations
 
-from mooring.server.db.tables.accounts import agent_key, key, session, user
+from mooring.server.db.tables.accounts import (
+    agent_key,
+    key,
+    known_place,
+    login_try,
+    session,
+    user,
+)
 from mooring.server.db.tables.agents import agent, report, run, run_line, schedule, subject
 from mooring.server.db.tables.can import can_bus, can_driver, can_recovery
 from mooring.server.db.tables.columns import metadata
@@ -39,6 +46,8 @@ __all__ = [
     "host",
     "interface",
     "key",
+    "known_place",
+    "login_try",
     "metadata",
     "moment",
     "neighbour",

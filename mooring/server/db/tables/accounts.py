@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Double, ForeignKey, String, Table, Text
+from sqlalchemy import Column, Double, ForeignKey, Integer, String, Table, Text
 
 from mooring.server.db.tables.columns import metadata, of, row_id
 
@@ -37,6 +37,24 @@ session = Table(
     Column("last_used_at", Double, nullable=False),
     Column("address", String(64), nullable=False),
     Column("browser", String(300), nullable=False),
+)
+
+login_try = Table(
+    "login_try",
+    metadata,
+    # A hash of what is counted: see tries.
+    Column("what", String(64), primary_key=True),
+    Column("number", Integer, nullable=False),
+    Column("ends_at", Double, nullable=False, index=True),
+)
+
+known_place = Table(
+    "known_place",
+    metadata,
+    # From where a user has come in.
+    Column("user_id", ForeignKey("user.id", ondelete="CASCADE"), primary_key=True),
+    Column("place", String(64), primary_key=True),
+    Column("last_at", Double, nullable=False, index=True),
 )
 
 key = Table(
