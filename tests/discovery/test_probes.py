@@ -484,6 +484,21 @@ async def test_nobody_who_listens_on_udp_is_found_where_nobody_does() -> None:
     assert all(seen.sights for seen in heard)
 
 
+async def test_a_port_that_has_a_page_for_a_get_is_asked_what_is_usual_on_it_as_well() -> None:
+    async def rtsp(reader: Reader, writer: Writer) -> None:
+        asked = await reader.read(1000)
+        if asked.startswith(b"OPTIONS"):
+            writer.write(b"RTSP/1.0 200 OK\r\nCSeq: 1\r\n\r\n")
+        elif asked:
+            writer.write(b"HTTP/1.0 503 Service Unavailable\r\nServer: Streams\r\n\r\n")
+        writer.close()
+
+    ip = ipaddress.ip_address("127.77.0.12")
+    async with await asyncio.start_server(rtsp, str(ip), 8554):
+        found = await identify_port(ip, 8554, load().catalogue, quick())
+    assert [service.name for service in found.services] == ["rtsp"]
+
+
 async def test_who_answers_over_udp_from_a_port_of_its_own_is_heard() -> None:
     with udp("127.77.0.10", 69) as tftp:
 

@@ -98,6 +98,8 @@ class _Asking:
         self.way = approach(asked.number, catalogue)
         self.connected = False
         self.greeted = False
+        self.own_asked = not self.way.first
+        """It was asked what is usual on its port."""
         self.answered = False
         self.waits_on = False
         self.pages: list[Page] = []
@@ -114,7 +116,7 @@ class _Asking:
     def _steps(self) -> Iterator[Callable[[], Awaitable[None]]]:
         """The ways to make it speak, the likeliest first."""
         plain, tls = partial(self._talk, tls=False), partial(self._talk, tls=True)
-        own = partial(self._questions, self.way.first)
+        own = self._own_questions
         others = partial(self._questions, self.way.then)
         if self.way.tls:
             yield from (tls, plain, own, others)
@@ -129,7 +131,8 @@ class _Asking:
         """Whether it needs no other way: its protocol has shown, or it has a name."""
         if plain_on_tls(self.pages) and not self.answered:
             return False
-        if self.greeted or self.answered or self.pages:
+        # What speaks another protocol that looks like HTTP (RTSP) has a page for a GET as well.
+        if self.greeted or self.answered or (self.pages and self.own_asked):
             return True
         return bool(identify.identify(self.asked.seen, self.catalogue).services)
 
@@ -183,6 +186,10 @@ class _Asking:
     def _sure(self) -> bool:
         found = identify.verdicts(self.asked.seen, self.catalogue)
         return any(v.named and not v.entry.generic for v in found)
+
+    async def _own_questions(self) -> None:
+        self.own_asked = True
+        await self._questions(self.way.first)
 
     async def _questions(self, questions: Sequence[Question]) -> None:
         """Ask some at a time, until one is answered."""
