@@ -133,7 +133,7 @@ class Bridge:
                 self._transport.abort()
         if self._untouched and (why := self._dead()):
             raise Lost("carrying a connection", why)
-        self._carried()
+        self._client.close()
 
     async def _attach(self) -> None:
         # A copy goes to asyncio, so that the socket outlives it while nothing was carried.
@@ -150,6 +150,8 @@ class Bridge:
         self._shared.bridges.add(self)
         self.steer()
         # The remote side may have been quicker.
+        if not self._untouched:
+            self._client.close()
         if self._far_gone:
             self.far_lost()
         elif self._far_ended:
@@ -281,7 +283,8 @@ class Bridge:
         """Something was: from now on the client belongs to this link."""
         if self._untouched:
             self._untouched = False
-            self._client.close()
+            if self._transport is not None:
+                self._client.close()
 
     def _reset(self) -> None:
         """Let the client see that its connection broke: the end of data would look like all."""
