@@ -20,6 +20,10 @@ MAX_PORTS = 1024
 ALL_OPEN = "not asked: the host takes connections on every port, as a firewall or a trap does"
 """What is said of the ports that are kept of such a host."""
 
+MANY = 8
+"""A hardware address that answers for more addresses than this is a router's, which answers for
+others (proxy ARP): by it nobody is known."""
+
 MAX_TARGETS = 256
 """Networks that one order names."""
 

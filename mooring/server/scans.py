@@ -9,12 +9,10 @@ from ipaddress import ip_address, ip_network
 from typing import Any
 
 from mooring.model.net import IpNetwork
-from mooring.model.scan import BLOCK_PREFIX, Depth, Scan, ScannedHost
-from mooring.server.merge import Row, Values, name_order
+from mooring.model.scan import BLOCK_PREFIX, MANY, Depth, Scan, ScannedHost
+from mooring.server.merge import Row, Values
+from mooring.server.names import name_order
 
-MANY = 8
-"""A hardware address that answers for more addresses than this is a router's, which answers for
-others (proxy ARP): by it nobody is known."""
 FEW = 10
 """Of more news of one sort than this in a block a single line tells."""
 DEPTHS = [depth.value for depth in Depth]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from mooring.discovery.scan import frames
 from mooring.discovery.scan.plan import Link
 from mooring.discovery.scan.sweeping import Reply
-from mooring.discovery.scan.wires import packet_socket
+from mooring.discovery.scan.wires import MOST_AT_ONCE, packet_socket
 from mooring.model.net import IpAddress
 
 RATE = 4000.0
@@ -61,7 +61,7 @@ class Arp:
         return True
 
     def hear(self) -> Iterator[Reply]:
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 answer = frames.arp_answer(self._socket.recv(64))
             except BlockingIOError:

@@ -19,6 +19,7 @@ from mooring.discovery.scan import frames
 from mooring.discovery.scan.plan import Link
 from mooring.discovery.scan.sweeping import LOOK, Reply
 from mooring.discovery.scan.timing import FIRST_WAIT
+from mooring.discovery.scan.wires import MOST_AT_ONCE
 from mooring.model.net import IpAddress
 
 RATE = 2000.0
@@ -74,11 +75,11 @@ class Echo:
     def hear(self) -> list[tuple[str, int, float]]:
         """Who answered: address, which try, seconds."""
         found: list[tuple[str, int, float]] = []
-        while True:
+        for _ in range(MOST_AT_ONCE):
             try:
                 packet, sender = self.socket.recvfrom(256)
             except BlockingIOError:
-                return found
+                break
             except OSError:
                 continue
             if self.raw and self.version == 4 and packet:
@@ -88,6 +89,7 @@ class Echo:
             if answer and (not self.raw or answer[0] == self.identity):
                 since = frames.since(answer[2], time.monotonic())
                 found.append((sender[0].partition("%")[0], answer[1], since))
+        return found
 
     def close(self) -> None:
         self.socket.close()

@@ -37,7 +37,7 @@ from mooring.model.net import (
     Neighbour,
     NeighbourState,
 )
-from mooring.model.scan import MAX_HOSTS, Sign
+from mooring.model.scan import MANY, MAX_HOSTS, Sign
 
 log = structlog.get_logger(__name__)
 
@@ -80,6 +80,8 @@ class Hosts:
         self.sure: set[IpNetwork] = set()
         """Blocks of which all addresses were asked so that whoever is there was heard."""
         self.carriers = Carriers()
+        self._proxies: set[str] = set()
+        """MACs that answer for others."""
         self.paths: dict[Link | None, Path] = {}
         """What was measured of each link, for whoever asks its hosts for more."""
 
@@ -108,16 +110,14 @@ class Hosts:
         attempted = f"asking {link.network} on {link.name}" if link else "asking through routers"
         try:
             if link and link.mac and version == 4 and self._wires.raw:
-                self._arp(link, addresses, path)
-            elif link and link.mac and sys.platform == "linux":
+                return self._arp(link, addresses, path)
+            if link and link.mac and sys.platform == "linux":
                 return self._by_the_kernel(addresses)
-            else:
-                return self._through_routers(addresses, path)
+            return self._through_routers(addresses, path)
         except OSError as error:
             remedy = "see whether the interface is still there and up"
             self._warn(Warned(attempted, why_os(error), remedy))
             return False
-        return True
 
     def _reached(self, block: Block) -> bool:
         """Whether what is sent to a block goes out."""
@@ -126,18 +126,40 @@ class Hosts:
             self._warn(Warned(f"asking {where}", fault, "see to the link, and scan again"))
         return not fault
 
-    def _arp(self, link: Link, addresses: Sequence[IpAddress], path: Path) -> None:
+    def _arp(self, link: Link, addresses: Sequence[IpAddress], path: Path) -> bool:
+        """Whether all were asked so that whoever is there was heard.
+
+        What answers for many addresses answers for others: that those are there is not known by
+        it, and they are asked as behind a router. Which it is shows at the end; so only the first
+        address of each MAC is told at once.
+        """
         said: dict[IpAddress, str] = {}
+        doubled: set[IpAddress] = set()
+        of_mac: dict[str, dict[IpAddress, float]] = {}
 
         def tell(ip: IpAddress, mac: str, since: float) -> None:
             if said.setdefault(ip, mac) == mac:
-                self._tell(ip, Sign.ARP, mac, since)
-            else:
+                if mac not in of_mac and mac not in self._proxies:
+                    self._tell(ip, Sign.ARP, mac, since)
+                of_mac.setdefault(mac, {}).setdefault(ip, since)
+            elif ip not in doubled:
+                doubled.add(ip)
                 why = f"both {said[ip]} and {mac} answer for it"
                 self._warn(Warned(f"asking who has {ip}", why, "give one of them another address"))
 
         with closing(Arp(link, addresses, tell)) as asker:
             self._sweep(asker, len(addresses), path, ARP_RATE)
+        for mac, at in of_mac.items():
+            if len(at) > MANY and mac not in self._proxies:
+                self._proxies.add(mac)
+                why = f"{mac} answers for {len(at)} addresses, as a router does for others"
+                remedy = "of these only those are told that answer an echo or a connection"
+                self._warn(Warned(f"asking {link.network} on {link.name}", why, remedy))
+            if mac not in self._proxies:
+                for ip, since in at.items():
+                    self._tell(ip, Sign.ARP, mac, since)
+        behind = [ip for mac, at in of_mac.items() if mac in self._proxies for ip in at]
+        return not behind or self._through_routers(behind, Path())
 
     def _through_routers(self, addresses: Sequence[IpAddress], path: Path) -> bool:
         """Ask by ICMP, and knock at who does not answer. Whether all were asked by ICMP: a knock

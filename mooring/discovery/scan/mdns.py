@@ -128,6 +128,8 @@ class Mdns:
         self._plan = plan
         self._found = found
         self._tell = tell
+        self._own_names: dict[IpAddress, list[str]] = {}
+        """What hosts call themselves; it comes before what others call them."""
         self._names: dict[IpAddress, list[str]] = {}
         self._types: dict[IpAddress, list[str]] = {}
         self._asked_types: set[str] = set()
@@ -232,11 +234,13 @@ class Mdns:
         for ip, name in told.names:
             about = source if ip is None else ip
             if self._plan.block_of(about) is not None:
-                self._keep(self._names, about, (name,), MOST_NAMES)
+                kept = self._own_names if about == source else self._names
+                self._keep(kept, about, (name,), MOST_NAMES)
                 changed.add(about)
         for ip in changed:
-            names, types = self._names.get(ip, ()), self._types.get(ip, ())
-            self._tell(ip, tuple(names), tuple(types), ip == source)
+            names = dict.fromkeys((*self._own_names.get(ip, ()), *self._names.get(ip, ())))
+            types = self._types.get(ip, ())
+            self._tell(ip, tuple(names)[:MOST_NAMES], tuple(types), ip == source)
         for kind in told.types:
             if kind not in self._asked_types and len(self._asked_types) < MOST_TYPES:
                 self._asked_types.add(kind)

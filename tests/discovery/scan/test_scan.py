@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import select
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import aclosing, suppress
+from contextlib import aclosing, closing, suppress
 from pathlib import Path
 
 import pytest
 import zeroconf
 
+from mooring.discovery.scan import arp, echo, run, wiring
 from mooring.discovery.scan import hosts as finding
-from mooring.discovery.scan import run, wiring
 from mooring.discovery.scan.events import Advanced, Event, Found, HostFound, PhaseBegan
 from mooring.discovery.scan.options import ScanOptions
 from mooring.discovery.scan.run import Scanner
@@ -352,6 +353,58 @@ def cut_in_ports(
     return lab.scanner.call(asyncio.run, follow())
 
 
+def test_a_router_that_answers_for_others_does_not_make_them_be_there() -> None:
+    need("netns")
+    with site([Spec("10.77.0.5", (22,)), Spec("10.78.0.5")], [LAN, FAR]) as lab:
+        lab.router.batch(
+            "route add 10.77.0.128/26 dev eth1",
+            # This one is really there, if only at the router.
+            "addr add 10.77.0.130/32 dev lo",
+        )
+        lab.router.sysctl("ipv4/neigh/eth0/proxy_delay", 0)
+        lab.router.sysctl("ipv4/conf/eth0/proxy_arp", 1)
+        found = scan(lab.scanner, [LAN])
+    assert found.hosts.keys() == {OWN, ROUTER, "10.77.0.5", "10.77.0.130"}
+    assert found.hosts["10.77.0.130"].mac is None
+    assert found.hosts["10.77.0.5"].mac is not None
+    assert found.asked == [LAN]
+    (warned,) = found.warnings
+    assert "answers for 65 addresses, as a router does for others" in warned.why
+
+
+def test_an_address_that_many_say_to_have_is_told_of_once() -> None:
+    need("netns")
+    ip = ipaddress.ip_address("10.77.0.5")
+    with site([Spec(str(ip)), Spec("10.77.0.6"), Spec("10.77.0.7")]) as lab:
+        for other in ("10.77.0.6", "10.77.0.7"):
+            lab.hosts[other].batch(f"addr add {ip}/24 dev eth0")
+        found = scan(lab.scanner, [LAN], Depth.NONE)
+    (warned,) = found.warnings
+    assert warned.what == f"asking who has {ip}"
+
+
+def test_what_comes_in_a_flood_is_read_in_turns(lab: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(arp, "MOST_AT_ONCE", 3)
+    monkeypatch.setattr(echo, "MOST_AT_ONCE", 3)
+    ips = [ipaddress.ip_address(spec.ip) for spec in NEAR]
+
+    def turns() -> Iterator[int]:
+        (block,) = planned([LAN]).blocks
+        assert block.link is not None
+        for asker in (
+            arp.Arp(block.link, ips, lambda *_: None),
+            echo.Echoes(ips, lambda *_: None),
+        ):
+            with closing(asker):
+                for place in range(len(ips)):
+                    asker.ask(place, 1)
+                select.select([asker.fileno()], [], [], 30)
+                time.sleep(0.5)
+                yield len(list(asker.hear()))
+
+    assert all(1 <= heard <= 3 for heard in lab.scanner.call(lambda: list(turns())))
+
+
 AVAHI = """[server]
 host-name=lamp
 enable-dbus=no
@@ -388,14 +441,15 @@ def test_names_and_services_are_heard_by_mdns(lab: Site, tmp_path: Path) -> None
         process.wait()
 
 
-class Liar:
-    """Answers every question of mDNS with names for itself, a neighbour and far addresses."""
+class Responder:
+    """Answers every question of mDNS with a packet, and with nonsense, after some seconds."""
 
-    def __init__(self, ns: Namespace, neighbour: str) -> None:
-        self._packet = lies(neighbour)
+    def __init__(self, ns: Namespace, packet: bytes, after: float = 0.0) -> None:
+        self._packet = packet
+        self._after = after
         self._ending = threading.Event()
         self._socket = ns.call(self._open)
-        self._thread = threading.Thread(target=self._lie, name="liar")
+        self._thread = threading.Thread(target=self._answer, name="responder")
         self._thread.start()
 
     def _open(self) -> socket.socket:
@@ -407,10 +461,11 @@ class Liar:
         made.settimeout(0.1)
         return made
 
-    def _lie(self) -> None:
+    def _answer(self) -> None:
         while not self._ending.is_set():
             with suppress(TimeoutError):
                 _, sender = self._socket.recvfrom(9000)
+                time.sleep(self._after)
                 self._socket.sendto(self._packet, sender)
                 self._socket.sendto(b"\0\0\x84\0" + b"\xff" * 60, sender)
 
@@ -421,6 +476,7 @@ class Liar:
 
 
 def lies(neighbour: str) -> bytes:
+    """Names for its sender, a neighbour and far addresses."""
     out = zeroconf.DNSOutgoing(0x8400)
 
     def add(record: zeroconf.DNSRecord) -> None:
@@ -439,7 +495,7 @@ def lies(neighbour: str) -> bytes:
 
 
 def test_who_lies_by_mdns_makes_no_hosts_and_has_a_few_names(lab: Site) -> None:
-    liar = Liar(lab.hosts[NEAR[1].ip], NEAR[2].ip)
+    liar = Responder(lab.hosts[NEAR[1].ip], lies(NEAR[2].ip))
     try:
         host = heard(lab, NEAR[1].ip)
         found = scan(lab.scanner, [LAN], Depth.NONE)
@@ -452,12 +508,26 @@ def test_who_lies_by_mdns_makes_no_hosts_and_has_a_few_names(lab: Site) -> None:
     assert Sign.MDNS not in found.hosts[NEAR[2].ip].signs
 
 
-def heard(lab: Site, ip: str) -> Found:
+def test_what_a_host_calls_itself_comes_before_what_others_call_it(lab: Site) -> None:
+    ip = NEAR[2].ip
+    out = zeroconf.DNSOutgoing(0x8400)
+    out.add_answer_at_time(zeroconf.DNSAddress("lamp.local.", 1, 1, 9, socket.inet_aton(ip)), 0)
+    liar = Responder(lab.hosts[NEAR[1].ip], lies(ip))
+    honest = Responder(lab.hosts[ip], out.packets()[0], after=0.1)
+    try:
+        host = heard(lab, ip, "lamp.local", "gateway.local")
+    finally:
+        liar.end()
+        honest.end()
+    assert host.names == ("lamp.local", "gateway.local")
+
+
+def heard(lab: Site, ip: str, *names: str) -> Found:
     """The host, once it was heard by mDNS: a multicast may be lost on a loaded machine."""
     found: Result | None = None
     for _ in range(5):
         found = scan(lab.scanner, [LAN], Depth.NONE)
-        if found.hosts[ip].names:
+        if found.hosts[ip].names and {*names} <= {*found.hosts[ip].names}:
             break
     assert found is not None
     return found.hosts[ip]
