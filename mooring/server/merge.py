@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
 
 from mooring.model.machine import Machine
@@ -156,20 +155,6 @@ def shown_name(given: str | None, hostname: str, interfaces: Iterable[Interface]
             if not address.ip.is_loopback and not address.ip.is_link_local:
                 return str(address.ip)
     return "a host without a name"
-
-
-def name_order(name: str) -> str:
-    """The text by which a host is sorted: its name, of an address its numbers in full.
-
-    As text 10.0.0.122 would come before 10.0.0.2.
-    """
-    try:
-        address = ip_address(name)
-    except ValueError:
-        return name
-    if address.version == 6:
-        return address.exploded
-    return ".".join(f"{number:03}" for number in address.packed)
 
 
 # --- rows of a snapshot

@@ -169,7 +169,7 @@ async def test_what_a_database_of_the_first_form_holds_is_kept(database_url: str
         (agent,) = (await connection.execute(select(tables.agent))).mappings()
         assert (agent["name"], agent["duties"]) == ("alpha", ["discovery"])
         (host,) = (await connection.execute(select(tables.host))).mappings()
-        assert (host["name"], host["name_order"]) == ("10.0.0.2", "010.000.000.002")
+        assert (host["name"], host["name_order"]) == ("10.0.0.2", "210.10.10.12")
         (aside,) = (await connection.execute(select(tables.set_aside))).mappings()
         assert dict(aside) == before["set_aside"]
         await connection.execute(update(tables.set_aside).values(host_id=None))

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from mooring.core.ids import new_id
 from mooring.server.db import can
 from mooring.server.db.engine import insert_new
-from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
+from mooring.server.db.listing import Ask, Listing, Paged, fetch
 from mooring.server.db.tables import (
     agent,
     agent_key,
@@ -24,6 +24,7 @@ from mooring.server.db.tables import (
     subject,
 )
 from mooring.server.merge import Row
+from mooring.server.names import name_order
 
 
 async def by_id(connection: AsyncConnection, agent_id: str) -> Row | None:
@@ -114,6 +115,8 @@ async def move(connection: AsyncConnection, agent_id: str, network_id: str) -> N
 
 
 async def change(connection: AsyncConnection, agent_id: str, **values: Any) -> None:
+    if "name" in values:
+        values["name_order"] = name_order(values["name"])
     await connection.execute(update(agent).where(agent.c.id == agent_id).values(**values))
 
 
@@ -191,7 +194,7 @@ def _one(result: Any) -> Row | None:
 _AGENTS = Listing(
     agent,
     {
-        "name": folded(agent.c.name),
+        "name": agent.c.name_order,
         "first_seen": agent.c.first_seen,
         "last_seen": agent.c.last_seen,
     },

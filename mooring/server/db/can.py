@@ -22,7 +22,7 @@ MAX_GONE = 1000
 _BUSES = Listing(
     can_bus,
     {
-        "device": folded(can_bus.c.device),
+        "device": can_bus.c.device_order,
         "condition": can_bus.c.condition,
         "state": can_bus.c.state,
         "received": can_bus.c.received,
@@ -179,7 +179,7 @@ async def shown_buses(connection: AsyncConnection) -> list[Bus]:
         select(agent.c.name, *(can_bus.c[field.name] for field in fields(Bus)[1:]))
         .join(agent, agent.c.id == can_bus.c.agent_id)
         .where(can_bus.c.gone_at.is_(None))
-        .order_by(agent.c.name, can_bus.c.device, can_bus.c.id)
+        .order_by(agent.c.name_order, can_bus.c.device_order, can_bus.c.id)
     )
     return [Bus(*row) for row in (await connection.execute(query)).all()]
 
@@ -189,7 +189,7 @@ async def totals(connection: AsyncConnection) -> list[tuple[str, DriverTotals]]:
     query = (
         select(agent.c.name, can_driver.c.totals)
         .join(agent, agent.c.id == can_driver.c.agent_id)
-        .order_by(agent.c.name, can_driver.c.id)
+        .order_by(agent.c.name_order, can_driver.c.id)
     )
     return [
         (name, msgspec.convert(stored, DriverTotals))

@@ -12,16 +12,16 @@ from mooring.server.db.tables import container, host
 from mooring.server.merge import Row
 
 # Compose's projects together, and within them by name.
-_PROJECT = func.coalesce(container.c.compose_project, "", type_=String()) + " " + container.c.name
+_PROJECT = func.coalesce(container.c.compose_project, "", type_=String())
 
 _CONTAINERS = Listing(
     container,
     {
-        "name": folded(container.c.name),
+        "name": container.c.name_order,
         "image": folded(container.c.image),
         "state": container.c.state,
         "service": folded(container.c.service_title),
-        "project": folded(_PROJECT),
+        "project": folded(_PROJECT) + " " + container.c.name_order,
         "last_seen": container.c.last_seen,
     },
     "name",

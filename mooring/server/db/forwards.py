@@ -22,7 +22,7 @@ MAX_GONE = 1000
 _REMOTES = Listing(
     remote_host,
     {
-        "address": folded(remote_host.c.address),
+        "address": remote_host.c.address_order,
         "state": remote_host.c.state,
         "since": remote_host.c.since,
         "first_seen": remote_host.c.first_seen,
@@ -151,7 +151,7 @@ async def totals(connection: AsyncConnection) -> list[tuple[dict[str, str], Tota
         select(remote_host.c.address, agent.c.name, remote_host.c.totals)
         .join(agent, agent.c.id == remote_host.c.agent_id)
         .where(remote_host.c.gone_at.is_(None))
-        .order_by(remote_host.c.address, remote_host.c.id)
+        .order_by(remote_host.c.address_order, remote_host.c.id)
     )
     return [
         ({"remote": address, "agent": name}, msgspec.convert(stored, Totals))

@@ -22,7 +22,8 @@ from mooring.server.db.tables import (
     set_aside,
     subnet,
 )
-from mooring.server.merge import Row, name_order
+from mooring.server.merge import Row
+from mooring.server.names import name_order
 from mooring.server.scans import by_number
 from mooring.server.turns import each
 
@@ -32,7 +33,7 @@ SHOWN_SERVICES = 20
 _HOSTS = Listing(
     host,
     {
-        "name": folded(host.c.name_order),
+        "name": host.c.name_order,
         "os": folded(host.c.os),
         "vendor": folded(host.c.vendor),
         "kind": host.c.service_category,
@@ -46,7 +47,7 @@ PARTS = {
     "interface": Listing(
         interface,
         {
-            "name": folded(interface.c.name),
+            "name": interface.c.name_order,
             "index": interface.c.index,
             "kind": interface.c.kind,
             "state": interface.c.state,
@@ -62,7 +63,11 @@ PARTS = {
     ),
     "neighbour": Listing(
         neighbour,
-        {"ip": neighbour.c.ip, "interface": neighbour.c.interface, "state": neighbour.c.state},
+        {
+            "ip": neighbour.c.ip_order,
+            "interface": neighbour.c.interface,
+            "state": neighbour.c.state,
+        },
         "interface",
         (neighbour.c.ip, neighbour.c.mac, neighbour.c.interface),
     ),

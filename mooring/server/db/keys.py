@@ -9,14 +9,15 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
 from mooring.server.db.engine import insert_new
-from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
+from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch
 from mooring.server.db.tables import agent, agent_key, key, network, user
 from mooring.server.merge import Row
+from mooring.server.names import name_order
 
 _KEYS = Listing(
     key,
     {
-        "name": folded(key.c.name),
+        "name": key.c.name_order,
         "created_at": key.c.created_at,
         "kind": key.c.kind,
         "last_used_at": func.coalesce(key.c.last_used_at, 0.0, type_=key.c.created_at.type),
@@ -56,7 +57,7 @@ async def page(
 
 async def everything(connection: AsyncConnection) -> list[Row]:
     """All keys by name, as they are listed."""
-    rows = (await connection.execute(select(key).order_by(folded(key.c.name), key.c.id))).mappings()
+    rows = (await connection.execute(select(key).order_by(key.c.name_order, key.c.id))).mappings()
     return await _named(connection, [dict(row) for row in rows])
 
 
@@ -129,7 +130,8 @@ async def create(
 
 
 async def rename(connection: AsyncConnection, key_id: str, name: str) -> None:
-    await connection.execute(update(key).where(key.c.id == key_id).values(name=name))
+    named = update(key).values(name=name, name_order=name_order(name))
+    await connection.execute(named.where(key.c.id == key_id))
 
 
 async def rotate(
@@ -219,7 +221,7 @@ async def _named(connection: AsyncConnection, rows: list[Row]) -> list[Row]:
         select(agent_key.c.key_id, agent.c.id, agent.c.name)
         .join(agent, agent.c.id == agent_key.c.agent_id)
         .where(agent_key.c.key_id.in_([row["id"] for row in rows]))
-        .order_by(agent.c.name, agent.c.id)
+        .order_by(agent.c.name_order, agent.c.id)
     )
     agents: dict[str, list[Row]] = {}
     for key_id, agent_id, name in (await connection.execute(its)).all():

@@ -134,7 +134,9 @@ def _after(
 
 
 def _write_cursor(sort: str, value: Any, last_id: str) -> str:
-    return base64.urlsafe_b64encode(json.dumps([sort, value, last_id]).encode()).decode()
+    return base64.urlsafe_b64encode(
+        json.dumps([sort, value, last_id], ensure_ascii=False).encode()
+    ).decode()
 
 
 def _read_cursor(cursor: str, sort: str, expression: ColumnElement[Any]) -> tuple[Any, str]:

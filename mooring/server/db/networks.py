@@ -9,16 +9,17 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
 from mooring.server.db import keys
-from mooring.server.db.listing import Ask, Listing, Paged, fetch, folded
+from mooring.server.db.listing import Ask, Listing, Paged, fetch
 from mooring.server.db.tables import agent, host, network, subnet
 from mooring.server.merge import Row
+from mooring.server.names import name_order
 
 HOME = "home"
 """The network that a new database has."""
 
 _NETWORKS = Listing(
     network,
-    {"name": folded(network.c.name), "created_at": network.c.created_at},
+    {"name": network.c.name_order, "created_at": network.c.created_at},
     "name",
     (network.c.name,),
 )
@@ -53,7 +54,7 @@ async def names(connection: AsyncConnection) -> list[str]:
 
 
 async def names_by_id(connection: AsyncConnection) -> dict[str, str]:
-    query = select(network.c.id, network.c.name).order_by(network.c.name)
+    query = select(network.c.id, network.c.name).order_by(network.c.name_order, network.c.id)
     return dict((await connection.execute(query)).all())
 
 
@@ -87,7 +88,8 @@ async def _oldest(connection: AsyncConnection) -> Row | None:
 
 
 async def rename(connection: AsyncConnection, network_id: str, name: str) -> None:
-    await connection.execute(update(network).where(network.c.id == network_id).values(name=name))
+    named = update(network).values(name=name, name_order=name_order(name))
+    await connection.execute(named.where(network.c.id == network_id))
 
 
 async def remove(connection: AsyncConnection, network_id: str) -> None:

@@ -22,6 +22,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.server import workloads
 from mooring.server.db.containers import host_names
+from mooring.server.db.engine import rows_of
 from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
 from mooring.server.db.tables import address, container, host, port, subnet
 from mooring.server.merge import Row
@@ -34,7 +35,7 @@ _PORTS = Listing(
     {
         "number": port.c.number,
         "protocol": port.c.protocol,
-        "ip": port.c.ip,
+        "ip": port.c.ip_order,
         "service": folded(port.c.service_title),
         "category": port.c.service_category,
         "confidence": port.c.confidence,
@@ -222,12 +223,18 @@ def with_service(name: str) -> ColumnElement[bool]:
 async def of_hosts(connection: AsyncConnection, ids: Collection[str]) -> dict[str, list[Row]]:
     """The services at the ports of hosts, by host: name, title, category."""
     query = (
-        select(port.c.host_id, port.c.service, port.c.service_title, port.c.service_category)
+        select(
+            port.c.host_id,
+            port.c.service.label("name"),
+            port.c.service_title.label("title"),
+            port.c.service_category.label("category"),
+        )
         .where(port.c.host_id.in_(ids), port.c.gone_at.is_(None), port.c.service != "")
         .distinct()
     )
     found: dict[str, list[Row]] = defaultdict(list)
-    rows = (await connection.execute(query)).all()
-    for host_id, name, title, category in sorted(rows, key=lambda row: row[2].lower()):
-        found[host_id].append({"name": name, "title": title, "category": category})
+    for row in await rows_of(await connection.execute(query)):
+        found[row["host_id"]].append(row)
+    for its in found.values():
+        its.sort(key=lambda service: str(service["title"]).lower())
     return found

@@ -8,15 +8,16 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.core.ids import new_id
-from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch, folded
+from mooring.server.db.listing import Ask, Listing, Paged, equal, fetch
 from mooring.server.db.runs import OPEN
 from mooring.server.db.tables import agent, run, schedule
 from mooring.server.merge import Row, Values
+from mooring.server.names import name_order
 
 _SCHEDULES = Listing(
     schedule,
     {
-        "name": folded(schedule.c.name),
+        "name": schedule.c.name_order,
         "created_at": schedule.c.created_at,
         "next": func.coalesce(schedule.c.next_at, 1e12),
     },
@@ -52,6 +53,8 @@ async def create(connection: AsyncConnection, values: Values, now: float) -> str
 
 
 async def change(connection: AsyncConnection, schedule_id: str, **values: Any) -> None:
+    if "name" in values:
+        values["name_order"] = name_order(values["name"])
     statement = update(schedule).where(schedule.c.id == schedule_id)
     await connection.execute(statement.values(**values))
 

@@ -18,7 +18,7 @@ host need have an address in it, and hosts are away for a while."""
 _SUBNETS = Listing(
     subnet,
     {
-        "cidr": subnet.c.cidr,
+        "cidr": subnet.c.cidr_order,
         "kind": subnet.c.kind,
         "first_seen": subnet.c.first_seen,
         "last_seen": subnet.c.last_seen,

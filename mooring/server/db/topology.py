@@ -41,7 +41,7 @@ async def read(connection: AsyncConnection, network_id: str | None, most: int) -
             watched.label("agent"),
         )
         .where(*drawn)
-        .order_by(host.c.name, host.c.id)
+        .order_by(host.c.name_order, host.c.id)
         .limit(most)
     )
     places = (
@@ -90,7 +90,7 @@ async def workloads(
         select(*(container.c[name] for name in names))
         .join(host, host.c.id == container.c.host_id)
         .where(container.c.gone_at.is_(None), *of_network)
-        .order_by(container.c.host_id, container.c.name, container.c.id)
+        .order_by(container.c.host_id, container.c.name_order, container.c.id)
         .limit(most)
     )
     return (

@@ -14,6 +14,7 @@ from mooring.server.db.tables import container
 from mooring.server.ingest.subnets import store_subnets
 from mooring.server.ingest.visit import Visit
 from mooring.server.merge import Values
+from mooring.server.names import name_order
 
 
 async def store_engines(visit: Visit, e: Engines) -> dict[str, int]:
@@ -94,6 +95,7 @@ def _row(c: dict[str, Any]) -> Values:
     labels = dict(c["labels"])
     return {
         "container_id": c["id"],
+        "name_order": name_order(c["name"]),
         "labels": labels,
         **scans.kept(c["services"]),
         **{name: c[name] for name in columns},

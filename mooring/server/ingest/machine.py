@@ -24,6 +24,7 @@ from mooring.server.db.tables import (
 from mooring.server.ingest.subnets import SubnetIds, retire_shared_subnets, store_subnets
 from mooring.server.ingest.visit import Visit
 from mooring.server.merge import Difference, Row, Values
+from mooring.server.names import name_order
 
 
 async def store_machine(visit: Visit, m: Machine) -> dict[str, int]:
@@ -83,7 +84,7 @@ async def _store_host(visit: Visit, m: Machine) -> bool:
         "given_name": given,
         "hostname": m.hostname,
         "name": visit.host_name,
-        "name_order": merge.name_order(visit.host_name),
+        "name_order": name_order(visit.host_name),
         "os": m.os.name,
         "kernel": m.os.kernel,
         "architecture": m.os.architecture,

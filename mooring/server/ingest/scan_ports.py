@@ -17,6 +17,7 @@ from mooring.server.db.tables import port
 from mooring.server.db.timeline import Told
 from mooring.server.ingest.visit import MAX_TOLD, Visit
 from mooring.server.merge import Difference, Row, Values
+from mooring.server.names import name_order
 from mooring.server.scans import Host, Place
 
 SCAN = {"source": "scan"}
@@ -88,7 +89,7 @@ async def _move(
         return
     there = (port.c.host_id == host_id) & (port.c.ip == new)
     await visit.connection.execute(delete(port).where(there))
-    await visit.connection.execute(update(port).where(at).values(ip=new))
+    await visit.connection.execute(update(port).where(at).values(ip=new, ip_order=name_order(new)))
     open_at.add((host_id, new))
 
 

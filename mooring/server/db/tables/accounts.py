@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sqlalchemy import Column, Double, ForeignKey, Integer, String, Table, Text
 
-from mooring.server.db.tables.columns import metadata, of, row_id
+from mooring.server.db.tables.columns import metadata, of, order_of, row_id
 
 user = Table(
     "user",
@@ -62,6 +62,7 @@ key = Table(
     metadata,
     row_id(),
     Column("name", String(100), nullable=False),
+    order_of("name"),
     # What a person sees of it; the secret itself is not kept.
     Column("prefix", String(16), nullable=False),
     # SHA-256: the secret has 256 random bits, so a slow hash would protect nothing.

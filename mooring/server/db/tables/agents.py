@@ -17,7 +17,7 @@ from sqlalchemy import (
     false,
 )
 
-from mooring.server.db.tables.columns import metadata, of, row_id, seen
+from mooring.server.db.tables.columns import metadata, of, order_of, row_id, seen
 
 agent = Table(
     "agent",
@@ -28,6 +28,7 @@ agent = Table(
     # The id that the agent made for itself, where it keeps its reports.
     Column("outbox", String(64), nullable=False),
     Column("name", String(253), nullable=False),
+    order_of("name"),
     Column("version", String(50), nullable=False),
     Column("capabilities", JSON, nullable=False),
     Column("engines", JSON, nullable=False),
@@ -117,6 +118,7 @@ schedule = Table(
     of("network", index=True),
     of("agent", index=True),
     Column("name", String(100), nullable=False),
+    order_of("name"),
     Column("kind", String(16), nullable=False),
     Column("order", JSON(none_as_null=True)),
     # Five fields, and the time zone that they are read in.

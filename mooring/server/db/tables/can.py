@@ -15,7 +15,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from mooring.server.db.tables.columns import gone, metadata, of, row_id, seen
+from mooring.server.db.tables.columns import gone, metadata, of, order_of, row_id, seen
 
 can_driver = Table(
     "can_driver",
@@ -41,6 +41,7 @@ can_bus = Table(
     of("network", index=True),
     of("agent"),
     Column("device", String(253), nullable=False),
+    order_of("device"),
     # The ids of Docker's networks.
     Column("networks", JSON, nullable=False),
     Column("present", Boolean, nullable=False),

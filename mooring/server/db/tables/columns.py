@@ -14,7 +14,7 @@ from sqlalchemy import (
     String,
 )
 
-from mooring.server import merge
+from mooring.server.names import LONGEST, name_order
 
 metadata = MetaData(
     naming_convention={
@@ -70,10 +70,12 @@ def services() -> tuple[Column[Any], ...]:
     )
 
 
-def name_order() -> Column[str]:
-    """The name as it is sorted; whoever changes the name changes this."""
+def order_of(column: str) -> Column[str]:
+    """The text of ``column`` as it is sorted; whoever changes that one changes this."""
 
     def made(row: Any) -> str:
-        return merge.name_order(row.get_current_parameters()["name"])
+        return name_order(row.get_current_parameters()[column])
 
-    return Column("name_order", String(253), nullable=False, server_default="", default=made)
+    # Of no language: in every database the order is that of the characters.
+    text = String(LONGEST).with_variant(String(LONGEST, collation="C"), "postgresql")
+    return Column(f"{column}_order", text, nullable=False, server_default="", default=made)

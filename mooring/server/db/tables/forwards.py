@@ -14,7 +14,7 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from mooring.server.db.tables.columns import gone, metadata, of, row_id, seen
+from mooring.server.db.tables.columns import gone, metadata, of, order_of, row_id, seen
 
 remote_host = Table(
     "remote_host",
@@ -24,6 +24,7 @@ remote_host = Table(
     # Whose forwards these are: two programs may forward the same host, each its own way.
     of("agent"),
     Column("address", String(500), nullable=False),
+    order_of("address"),
     Column("state", String(32), nullable=False),
     # The last of live, lost, blocked and stopped that it was, and "" before the first of them.
     Column("settled", String(32), nullable=False),

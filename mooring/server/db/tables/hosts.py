@@ -16,13 +16,14 @@ from sqlalchemy import (
     false,
 )
 
-from mooring.server.db.tables.columns import gone, metadata, name_order, of, row_id, seen, services
+from mooring.server.db.tables.columns import gone, metadata, of, order_of, row_id, seen, services
 
 network = Table(
     "network",
     metadata,
     row_id(),
     Column("name", String(100), nullable=False, unique=True),
+    order_of("name"),
     Column("created_at", Double, nullable=False),
 )
 
@@ -35,7 +36,7 @@ host = Table(
     Column("given_name", String(253)),
     # What the host is called in lists: the given name, else its own, else an address.
     Column("name", String(253), nullable=False, index=True),
-    name_order(),
+    order_of("name"),
     Column("hostname", String(253), nullable=False),
     Column("identity", String(128), index=True),
     Column("os", String(500), nullable=False),
@@ -65,6 +66,7 @@ subnet = Table(
     # The same as a text that is never null, since null is not equal to null in a unique key.
     Column("scope", String(36), nullable=False),
     Column("cidr", String(64), nullable=False),
+    order_of("cidr"),
     Column("kind", String(32), nullable=False),
     Column("name", String(500)),
     Column("gateway", String(64)),
@@ -79,6 +81,7 @@ interface = Table(
     row_id(),
     of("host"),
     Column("name", String(253), nullable=False),
+    order_of("name"),
     Column("index", BigInteger, nullable=False),
     Column("kind", String(32), nullable=False),
     Column("state", String(32), nullable=False),
@@ -130,6 +133,7 @@ neighbour = Table(
     of("host"),
     Column("interface", String(253), nullable=False),
     Column("ip", String(64), nullable=False, index=True),
+    order_of("ip"),
     Column("mac", String(64), index=True),
     Column("state", String(32), nullable=False),
     Column("router", Boolean, nullable=False),
@@ -147,6 +151,7 @@ container = Table(
     Column("engine", String(500), nullable=False),
     Column("container_id", String(128), nullable=False),
     Column("name", String(500), nullable=False, index=True),
+    order_of("name"),
     Column("image", String(1000), nullable=False),
     Column("state", String(64), nullable=False),
     Column("status", String(500), nullable=False),
@@ -170,6 +175,7 @@ port = Table(
     of("host"),
     # At which of the host's addresses it is open.
     Column("ip", String(64), nullable=False),
+    order_of("ip"),
     Column("protocol", String(16), nullable=False),
     Column("number", Integer, nullable=False, index=True),
     Column("tls", Boolean, nullable=False),

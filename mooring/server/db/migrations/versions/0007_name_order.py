@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from mooring.server.merge import name_order
+from mooring.server.names import name_order
 
 revision = "0007"
 down_revision = "0006"
