@@ -145,7 +145,7 @@ def rotate(
         return secret
 
     print(at_console(data_dir, turn, attempted))
-    old = f"opens for {grace:g} hours more" if grace else "opens nothing from now on"
+    old = f"opens for {grace:g} h more" if grace else "opens nothing from now on"
     aside(f"It is printed this once: keep it. What it was before {old}.")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import BeforeValidator, ValidationError
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy import URL
 
@@ -14,6 +14,8 @@ from mooring.server import proxies
 
 FILE = "mooring.sqlite3"
 """The database in the data folder."""
+MOST_DAYS = 36_525
+"""A hundred years."""
 
 
 def _networks(said: object) -> object:
@@ -35,7 +37,7 @@ class Settings(BaseSettings):
     """Whose X-Forwarded-For and X-Forwarded-Proto are believed; nobody's when unset."""
     session_cookie_secure: bool = False
     """Send the session cookie over HTTPS only, also where no trusted proxy says that it is used."""
-    keep_days: float = 90.0
+    keep_days: Annotated[float, Field(gt=0, le=MOST_DAYS)] = 90.0
     """How long the timeline, ended runs and what is gone are kept."""
 
 

@@ -254,8 +254,9 @@ async def test_a_server_works_on_postgresql(tmp_path: Path, postgres: Any) -> No
     postgres.drop(name)
 
 
-async def test_a_setting_that_is_none_is_told(tmp_path: Path) -> None:
-    environ = environment(MOORING_KEEP_DAYS="long")
+@pytest.mark.parametrize("days", ["long", "-1", "0", "nan", "inf", "1e9"])
+async def test_a_setting_that_is_none_is_told(tmp_path: Path, days: str) -> None:
+    environ = environment(MOORING_KEEP_DAYS=days)
     code, out, err = await mooring(
         "server", "--port", "0", "--data-dir", str(tmp_path), environ=environ
     )
