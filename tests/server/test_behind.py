@@ -1,5 +1,6 @@
 """Behind a reverse proxy: the page's cookie, the sessions, the audit and the limits on guessing see
-who is in front of it. By requests made by hand, and through a real nginx as the docs set it up."""
+who is in front of it. By requests made by hand, and through a real nginx and a real Caddy as the
+docs set them up."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ import contextlib
 import os
 import re
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -96,45 +98,17 @@ async def test_behind_a_proxy_one_who_guesses_does_not_stop_the_others(world: Wo
     assert (await log_in(browser, x_forwarded_for="203.0.113.9")).status_code == 201
 
 
-# --- a real nginx
+# --- real proxies
 
 
-class Nginx:
-    """An nginx in front of a server, with the ``location`` that the docs have."""
+@dataclass(frozen=True)
+class Proxy:
+    """A proxy in front of a server, with what the docs say of it."""
 
-    def __init__(self, folder: Path, server: int) -> None:
-        self.tls, self.plain = free_port(), free_port()
-        self.socket = folder / "nginx.sock"
-        both = certificates.make(folder / "both.pem", "mooring.test")
-        found = re.search(
-            r"^    location / \{.*?^    \}", DOCS.read_text(), re.DOTALL | re.MULTILINE
-        )
-        assert found
-        location = found[0].replace("127.0.0.1:8930", f"127.0.0.1:{server}")
-        (folder / "nginx.conf").write_text(
-            f"""
-            {"user root;" if os.geteuid() == 0 else ""}
-            daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
-            events {{ }}
-            http {{
-              access_log off;
-              client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
-              fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-              ssl_certificate {both}; ssl_certificate_key {both};
-              server {{
-                listen 127.0.0.1:{self.tls} ssl; listen [::1]:{self.tls} ssl;
-                listen 127.0.0.1:{self.plain}; listen unix:{self.socket};
-                {location}
-              }}
-            }}
-            """
-        )
-        with (folder / "said").open("wb") as said:
-            self.process = subprocess.Popen(
-                [need("nginx"), "-p", str(folder), "-c", str(folder / "nginx.conf")],
-                stdout=said,
-                stderr=said,
-            )
+    process: subprocess.Popen[bytes]
+    tls: int
+    plain: int
+    socket: Path
 
     async def answers(self) -> None:
         async with asyncio.timeout(30):
@@ -152,7 +126,7 @@ class Nginx:
         return True
 
     def browser(self, world: World, *, at: str = "", by: str = "", plain: bool = False) -> Browser:
-        """A window on the server through nginx: ``at`` nginx's address, ``by`` the window's own."""
+        """A window on the server: ``at`` the proxy's address, ``by`` the window's own."""
         made = Browser(world)
         uds = str(self.socket) if at == "unix" else None
         transport = httpx2.AsyncHTTPTransport(verify=False, local_address=by or None, uds=uds)
@@ -162,23 +136,91 @@ class Nginx:
         return made
 
 
-@pytest.fixture
-async def nginx(world: World, tmp_path: Path) -> AsyncIterator[Nginx]:
+def documented(pattern: str, server: int) -> str:
+    found = re.search(pattern, DOCS.read_text(), re.DOTALL | re.MULTILINE)
+    assert found
+    return found[0].replace("127.0.0.1:8930", f"127.0.0.1:{server}")
+
+
+def start(folder: Path, *command: str, **environment: str) -> subprocess.Popen[bytes]:
+    with (folder / "said").open("wb") as said:
+        return subprocess.Popen(
+            command, stdout=said, stderr=said, env={**os.environ, **environment}
+        )
+
+
+def an_nginx(folder: Path, server: int) -> Proxy:
+    program, tls, plain, listening = need("nginx"), free_port(), free_port(), folder / "socket"
+    both = certificates.make(folder / "both.pem", "mooring.test")
+    (folder / "nginx.conf").write_text(
+        f"""
+        {"user root;" if os.geteuid() == 0 else ""}
+        daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
+        events {{ }}
+        http {{
+          access_log off;
+          client_body_temp_path {folder}/body; proxy_temp_path {folder}/proxy;
+          fastcgi_temp_path {folder}/f; uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+          ssl_certificate {both}; ssl_certificate_key {both};
+          server {{
+            listen 127.0.0.1:{tls} ssl; listen [::1]:{tls} ssl;
+            listen 127.0.0.1:{plain}; listen unix:{listening};
+            {documented("^    location / {.*?^    }", server)}
+          }}
+        }}
+        """
+    )
+    process = start(folder, program, "-p", str(folder), "-c", str(folder / "nginx.conf"))
+    return Proxy(process, tls, plain, listening)
+
+
+def a_caddy(folder: Path, server: int) -> Proxy:
+    program, tls, plain, listening = need("caddy"), free_port(), free_port(), folder / "socket"
+    both = certificates.make(folder / "both.pem", "127.0.0.1", "127.0.0.1")
+    site = documented("^mooring.example {.*?^}", server)
+    secure = site.replace("mooring.example {", f"https://127.0.0.1:{tls} {{\ntls {both} {both}")
+    (folder / "Caddyfile").write_text(
+        "{\nadmin off\nauto_https off\n}\n"
+        + secure
+        + "\n"
+        + site.replace("mooring.example {", f"http://127.0.0.1:{plain} {{")
+    )
+    command = (program, "run", "--config", str(folder / "Caddyfile"), "--adapter", "caddyfile")
+    homes = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
+    return Proxy(start(folder, *command, **homes), tls, plain, listening)
+
+
+@contextlib.asynccontextmanager
+async def in_front(
+    make: Callable[[Path, int], Proxy], world: World, folder: Path
+) -> AsyncIterator[Proxy]:
     listener = listen("127.0.0.1", 0)
     with contextlib.closing(listener):
         async with serving(world.state, listener):
-            made = Nginx(tmp_path, listener.getsockname()[1])
+            proxy = make(folder, listener.getsockname()[1])
             try:
-                await made.answers()
-                yield made
+                await proxy.answers()
+                yield proxy
             finally:
-                made.process.terminate()
-                made.process.wait(30)
+                proxy.process.terminate()
+                proxy.process.wait(30)
+
+
+@pytest.fixture
+async def nginx(world: World, tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with in_front(an_nginx, world, tmp_path) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+async def caddy(world: World, tmp_path: Path) -> AsyncIterator[Proxy]:
+    async with in_front(a_caddy, world, tmp_path) as proxy:
+        yield proxy
 
 
 @pytest.mark.real
 async def test_through_nginx_each_browser_has_its_own_address_and_a_cookie_for_https(
-    world: World, nginx: Nginx
+    world: World, nginx: Proxy
 ) -> None:
     await user(world, "bob", "viewer")
     for trusted, at, by, plain, address in (
@@ -206,21 +248,45 @@ async def test_through_nginx_each_browser_has_its_own_address_and_a_cookie_for_h
                 assert out.status_code == status
 
 
+async def hears_at_once(world: World, http: httpx2.AsyncClient) -> None:
+    viewer = await world.headers("viewer")
+    async with http.stream("GET", "events", headers=viewer) as answer, asyncio.timeout(30):
+        lines = answer.aiter_lines()
+        assert await anext(lines) == "event: resync"
+        world.state.tell([Changed(Entity.HOST, Operation.CHANGED, "some-host")])
+        while "some-host" not in await anext(lines):
+            pass
+
+
 @pytest.mark.real
 async def test_through_nginx_news_come_at_once_and_the_largest_report_fits(
-    world: World, nginx: Nginx
+    world: World, nginx: Proxy
 ) -> None:
     world.state.settings.trusted_proxies = proxies.networks("127.0.0.1")
-    viewer = await world.headers("viewer")
     agent = await world.headers("agent")
     async with nginx.browser(world).http as http:
-        async with http.stream("GET", "events", headers=viewer) as answer, asyncio.timeout(30):
-            lines = answer.aiter_lines()
-            assert await anext(lines) == "event: resync"
-            world.state.tell([Changed(Entity.HOST, Operation.CHANGED, "some-host")])
-            while "some-host" not in await anext(lines):
-                pass
+        await hears_at_once(world, http)
         # That the server reads it all, and says that it is no report, is enough.
         whole = await http.post("reports", content=b" " * 16 * 2**20, headers=agent)
         assert whole.status_code == 400
         assert whole.json()["detail"].startswith("the report is not JSON")
+
+
+@pytest.mark.real
+async def test_through_caddy_a_browser_has_its_own_address_and_news_come_at_once(
+    world: World, caddy: Proxy
+) -> None:
+    await user(world, "bob", "viewer")
+    world.state.settings.trusted_proxies = proxies.networks("127.0.0.1")
+    for by, plain in (("127.0.0.2", False), ("127.0.0.3", True)):
+        world.clock.forward(1)
+        browser = caddy.browser(world, by=by, plain=plain)
+        async with browser.http as http:
+            entered = await log_in(browser, x_forwarded_for="198.51.100.1", x_forwarded_proto="ftp")
+            assert entered.status_code == 201, entered.text
+            assert await last_address(world) == by
+            assert ("; secure" in entered.headers["set-cookie"].lower()) != plain
+            await hears_at_once(world, http)
+            own = str(http.base_url.copy_with(path="/")).rstrip("/")
+            out = await browser.ask("DELETE", "session", headers={"origin": own})
+            assert out.status_code == 204

@@ -408,6 +408,19 @@ async def test_another_sites_page_can_do_nothing_in_ones_name(world: World) -> N
 
 
 @any_database
+async def test_no_route_that_changes_anything_is_open_to_another_sites_page(world: World) -> None:
+    await logged_in(world)
+    for method, path in walk(world.app):
+        if method == "GET" or (method, path) in OPEN:
+            continue
+        answer = await world.ask(
+            method, path, by="nobody", json=BODIES.get(path), headers={"origin": "http://evil.test"}
+        )
+        assert answer.status_code == 403, (method, path)
+        assert "may not do this in your name" in answer.json()["detail"], (method, path)
+
+
+@any_database
 async def test_a_body_that_a_form_can_send_is_not_taken(world: World) -> None:
     """A form of another site needs no leave to send text; it can't say that it is JSON."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
