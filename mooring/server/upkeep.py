@@ -40,17 +40,20 @@ async def note_silent_agents(state: State) -> None:
     """Agents that are not there any more are offline; the runs of those that have not polled for
     longer have failed.
 
-    Nobody could poll while the server was away: silence begins with its start at the earliest.
+    Nobody could poll while the server was away or its machine slept: silence begins with its start,
+    or with its waking up, at the earliest.
     """
     now = state.clock()
     broken = {a: poll for a, poll in state.broken.items() if poll.at <= now - BROKEN_AFTER}
     heard_before = now - (BROKEN_AFTER if broken else SILENT_AFTER)
-    lost_before = now - LOST_AFTER if state.started_at <= now - LOST_AFTER else 0.0
+    state.notice_jump()
+    since = state.listening_since
+    lost_before = now - LOST_AFTER if since <= now - LOST_AFTER else 0.0
     told: list[Told] = []
     events: list[Event] = []
     async with state.database.read() as connection:
         heard = await agents.silent(connection, heard_before)
-        silent = gone(heard, broken, now=now, listening_since=state.started_at)
+        silent = gone(heard, broken, now=now, listening_since=since)
         orphaned = await runs.orphans(connection, lost_before)
     for agent_id, poll in broken.items():
         if state.broken.get(agent_id) == poll:

@@ -77,7 +77,8 @@ async def database(migrated_url: str) -> AsyncIterator[Database]:
 
 @pytest.fixture
 def state(database: Database, passwords: Passwords) -> State:
-    return State(database, Settings(), passwords=passwords, clock=Clock())
+    clock = Clock()
+    return State(database, Settings(), passwords=passwords, clock=clock, steady=clock)
 
 
 @pytest.fixture(scope="session")

@@ -131,7 +131,7 @@ async def test_a_server_that_has_just_begun_takes_nobody_for_silent(world: World
     agent = await world.agent()
     await agent.poll()
     world.clock.forward(600)
-    world.state.started_at = world.clock()
+    world.state.listening_since = world.clock()
     world.clock.forward(SILENT_AFTER - 1)
     assert await state(world) == "online"
     world.clock.forward(2)

@@ -442,7 +442,7 @@ async def test_runs_survive_a_restart_of_the_server(
     clock = Clock()
     clock.now = world.clock() + 600
     again = Database(world.state.database.url)
-    state = State(again, Settings(), passwords=passwords, clock=clock)
+    state = State(again, Settings(), passwords=passwords, clock=clock, steady=clock)
     world.state = one_app.state.mooring = state
     await note_silent_agents(state)
     after = {run: await shown(world, run) for run in (pending, running)}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from mooring.core.ids import new_id
 from mooring.model.event import Changed, Entity, Operation
 from mooring.model.report import Engines, RunMark, SetAside
@@ -12,6 +14,7 @@ from mooring.server.db import tables
 from mooring.server.upkeep import DAY, forget_old, note_silent_agents
 from tests.server.scanned import port, scan, seen
 from tests.server.world import (
+    Clock,
     Heard,
     Reporter,
     World,
@@ -144,6 +147,28 @@ async def test_an_agent_that_fell_silent_is_offline_and_told_once(world: World) 
         await agent.poll()
     assert [a["state"] for a in await world.items("agents")] == ["online", "online"]
     assert heard.events == [Changed(Entity.AGENT, Operation.CHANGED, row["id"], world.home)]
+
+
+@pytest.mark.parametrize("jump", [3600, -3600])
+async def test_nobody_fell_silent_while_the_server_slept_or_its_clock_was_set(
+    world: World, jump: float
+) -> None:
+    world.state.steady = steady = Clock()
+    agent = await world.agent()
+    await agent.poll()
+    run = new_id()
+    await agent.progress(run, "running")
+    world.clock.forward(jump)
+    for _ in range(4):
+        await note_silent_agents(world.state)
+        world.clock.forward(9)
+        steady.forward(9)
+    assert (await world.one("agents"))["state"] == "online"
+    assert (await world.get(f"runs/{run}"))["state"] == "running"
+    world.clock.forward(max(0, -jump) + 11)
+    steady.forward(max(0, -jump) + 11)
+    await note_silent_agents(world.state)
+    assert (await world.one("agents"))["state"] == "offline"
 
 
 async def test_an_agent_that_polls_as_before_tells_nothing(world: World) -> None:
