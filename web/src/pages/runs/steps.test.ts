@@ -49,3 +49,9 @@ test('what is counted while ports are looked at is ports', () => {
   expect(unitOf('hosts')).toBe('addresses')
   expect(unitOf('ports')).toBe('ports')
 })
+
+test('a complete scan has done a phase of which no word came', () => {
+  const phases = [{ name: 'hosts', done: 254, total: 254 }, { name: 'ports', done: 90, total: 90 }]
+  const run = scan({ state: 'complete', phase: 'ports', phases })
+  expect(states(run)).toEqual(['hosts done', 'ports done', 'services done'])
+})

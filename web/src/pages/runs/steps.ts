@@ -37,12 +37,13 @@ export function steps(run: Run): Step[] {
   const at = names.indexOf(run.phase ?? [...told.keys()].at(-1) ?? '')
   return names.map((name, i) => {
     const { done = 0, total = null } = told.get(name) ?? {}
-    return { name, title: titles[name] ?? plain(name), state: stateOf(run, i, at, told.has(name)), done, total }
+    return { name, title: titles[name] ?? plain(name), state: stateOf(run, i, at), done, total }
   })
 }
 
-function stateOf(run: Run, i: number, at: number, told: boolean): Step['state'] {
-  if (run.state === 'complete') return told || at < 0 || i <= at ? 'done' : 'never'
+function stateOf(run: Run, i: number, at: number): Step['state'] {
+  // Also one that no word came of, as while the server was away.
+  if (run.state === 'complete') return 'done'
   if (i < at) return 'done'
   const over = run.state === 'failed' || run.state === 'cancelled'
   if (i > at) return over ? 'never' : 'next'
