@@ -586,3 +586,15 @@ async def test_sqlite_keeps_what_was_answered_through_a_power_cut(tmp_path: Path
     await database.close()
     assert found == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1}
     assert sqlite3.sqlite_version_info >= (3, 35)
+
+
+async def test_a_file_that_can_not_be_opened_is_told_before_the_driver_has_a_thread(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tried: list[object] = []
+    monkeypatch.setattr("aiosqlite.connect", lambda *a, **k: tried.append(a))
+    database = Database(database_url("sqlite:////nothing/here.sqlite3"))
+    with pytest.raises(MooringError) as caught:
+        await upgrade(database)
+    assert caught.value.why == "unable to open database file"
+    assert not tried

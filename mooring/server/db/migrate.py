@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +28,15 @@ async def upgrade(database: Database) -> None:
     """
     name = shown(database)
     try:
+        if database.sqlite:
+            # The driver's thread would outlive the loop, with a trace, when it can't be opened.
+            sqlite3.connect(database.engine.url.database or ":memory:").close()
         async with database.write() as connection:
             if not database.sqlite:
                 # Several servers may start at once on one PostgreSQL.
                 await connection.execute(text("SELECT pg_advisory_xact_lock(:n)"), {"n": _LOCK})
             await connection.run_sync(_upgrade, name)
-    except (DBAPIError, OSError) as error:
+    except (DBAPIError, sqlite3.Error, OSError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
         raise MooringError(
             f"opening the database {name}",
