@@ -253,6 +253,16 @@ async def test_a_clock_that_is_ahead_makes_no_run_of_negative_length(world: Worl
     assert (await shown(world, run))["elapsed_s"] == 0
 
 
+async def test_a_clock_that_is_behind_makes_no_run_longer_than_since_it_was_asked_for(
+    world: World,
+) -> None:
+    agent = await world.agent()
+    run = await asked(world, agent)
+    world.clock.forward(10)
+    await agent.report(Engines(()), runs=final(run, world.clock() - 31_536_000))
+    assert (await shown(world, run))["elapsed_s"] == 10
+
+
 async def test_an_agent_may_say_that_its_run_failed(world: World) -> None:
     agent = await world.agent()
     run = await asked(world, agent)

@@ -150,7 +150,8 @@ async def _move_run(
         return
     stored = await runs.add_summary(visit.connection, stored, counts, block)
     state = RunState.COMPLETE if mark.final else RunState.RUNNING
-    started_at = stored["started_at"] or started_at
+    # Nor did one that was asked for start before that, by an agent's clock that is behind.
+    started_at = stored["started_at"] or max(started_at, stored["requested_at"])
     values: Values = {"started_at": started_at, **(all_done(stored) if mark.final else {})}
     if not await runs.move(visit.connection, stored, state, visit.now, **values):
         return
