@@ -282,7 +282,9 @@ def test_search_finds_ports_and_schedules_and_goes_to_them(quiet: Window, office
     where = ports.first.inner_text()
     page.keyboard.press("Enter")
     expect(page).to_have_url(re.compile(r"/hosts/[^/]+\?q=22$"))
-    assert page.get_by_role("heading", level=1).inner_text() in where
+    heading = page.get_by_role("heading", level=1)
+    expect(heading).not_to_have_text("Host")  # which stands there until its name is known
+    assert heading.inner_text() in where
     rows = page.get_by_role("table", name="Open ports").get_by_role("row")
     expect(rows.nth(1)).to_contain_text("22/tcp")
     page.keyboard.press("Control+k")
@@ -290,6 +292,20 @@ def test_search_finds_ports_and_schedules_and_goes_to_them(quiet: Window, office
     page.get_by_role("group", name="Schedules").get_by_role("option").click()
     expect(page).to_have_url(re.compile("/schedules"))
     expect(page.get_by_role("table", name="Schedules")).to_contain_text("Every night")
+
+
+def test_why_a_schedule_is_refused_is_in_sight_on_a_phone(quiet: Window, office: Scanner) -> None:
+    quiet.forgive("status of 409")
+    page = quiet.page
+    page.set_viewport_size({"width": 390, "height": 600})
+    page.goto("/schedules")
+    page.get_by_role("button", name="Add a schedule").click()
+    dialog = page.get_by_role("dialog")
+    dialog.get_by_label("Name").fill("Every night")
+    why = {"title": "Conflict", "status": 409, "detail": "it cannot be done, and at length " * 9}
+    page.route("**/api/v1/schedules", lambda route: route.fulfill(status=409, json=why))
+    dialog.get_by_role("button", name="Add", exact=True).click()
+    expect(dialog.get_by_role("alert")).to_be_in_viewport(ratio=1)
 
 
 def test_a_schedule_is_read_back_in_words_switched_off_and_deleted(
