@@ -299,7 +299,7 @@ async def test_the_timeline_tells_that_an_agent_comes_goes_and_falls_silent(worl
     await agent.poll(name="vm", duties=["forward"])
     world.clock.forward(61)
     await note_silent_agents(world.state)
-    found = await world.items("timeline", sort="at", entity="agent")
+    found = await world.items("timeline", sort="at")
     assert [e["title"] for e in found] == [
         "vm",
         "Agent vm went offline",

@@ -381,3 +381,17 @@ async def test_a_network_goes_with_all_that_is_in_it(world: World) -> None:
     for path in ("hosts", "subnets", "interfaces", "containers", "agents", "reports"):
         assert await world.items(path) == []
     assert (await agent.send(machine())).status_code == 401
+
+
+@any_database
+@pytest.mark.parametrize("noun", ["hosts", "ports", "schedules", "users"])
+async def test_a_filter_that_a_list_does_not_know_is_refused_with_those_it_knows(
+    world: World, noun: str
+) -> None:
+    answer = await world.ask("GET", f"{noun}?q=a&colour=red")
+    assert answer.status_code == 422
+    (fault,) = answer.json()["errors"]
+    assert fault["where"] == "query.colour"
+    assert "it knows " in fault["what"]
+    assert ", limit, " in fault["what"]
+    assert answer.json()["detail"].startswith("query.colour: this list knows no such word")

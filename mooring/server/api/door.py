@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import structlog
-from fastapi import Depends, Query, Request
+from fastapi import Depends, Query, Request, params
+from fastapi.dependencies.utils import get_flat_params
+from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from mooring.model.event import Authentication
 from mooring.server import auth
-from mooring.server.api.problems import Refused
+from mooring.server.api.problems import MAX_SHOWN, Refused
 from mooring.server.api.shapes import Page
 from mooring.server.auth import Principal
 from mooring.server.db.listing import DEFAULT_LIMIT, MAX_LIMIT, Ask, Paged
@@ -146,6 +148,7 @@ AgentKey = Annotated[Principal, Depends(agent_key)]
 
 
 def list_query(
+    request: Request,
     limit: Annotated[
         int, Query(ge=1, le=MAX_LIMIT, description="How many items at most")
     ] = DEFAULT_LIMIT,
@@ -159,7 +162,16 @@ def list_query(
     ids: Annotated[
         str | None, Query(max_length=40_000, description="Just these, separated by commas")
     ] = None,
+    format: Annotated[  # noqa: A002 (its name in the address)
+        Literal["csv"] | None, Query(description="All that fits as a table; see api/export")
+    ] = None,
 ) -> Ask:
+    # A filter that is written wrongly would else be one that lets everything through.
+    known = _known(request.scope["route"])
+    if unknown := sorted(name[:MAX_SHOWN] for name in request.query_params.keys() - known):
+        told = "this list knows no such word; it knows " + ", ".join(sorted(known))
+        faults = [{"where": f"query.{name}", "what": told} for name in unknown[:20]]
+        raise Refused(422, f"query.{unknown[0]}: {told}", errors=faults)
     wanted = None if ids is None else tuple(i for i in ids.split(",") if i)
     if wanted is not None and len(wanted) > MAX_LIMIT:
         raise Refused(422, f"ids: expected at most {MAX_LIMIT}, got {len(wanted)}")
@@ -167,6 +179,13 @@ def list_query(
 
 
 TheAsk = Annotated[Ask, Depends(list_query)]
+
+
+def _known(route: APIRoute) -> frozenset[str]:
+    """The words that may follow the ? of a route's address."""
+    fields = get_flat_params(route.dependant)
+    return frozenset(f.alias for f in fields if isinstance(f.field_info, params.Query))
+
 
 NetworkId = Annotated[str | None, Query(max_length=36, description="Of this network alone")]
 HostId = Annotated[str | None, Query(max_length=36, description="Of this host alone")]
