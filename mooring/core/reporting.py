@@ -218,8 +218,8 @@ class Reporter:
         except BaseException:
             self.outbox.release()
             raise
-        await asyncio.to_thread(self.outbox.done, waiting)
         self._heard()
+        await asyncio.to_thread(self.outbox.done, waiting)
         self._log_delivered(waiting, answer.result, answer.set_aside, fields, began)
 
     async def _refused(self, waiting: Waiting, reason: str) -> None:

@@ -16,7 +16,7 @@ import structlog.testing
 
 from mooring.core import reporting
 from mooring.core.backoff import Backoff
-from mooring.core.outbox import Outbox
+from mooring.core.outbox import Outbox, Waiting
 from mooring.core.progress import Line, Progress
 from mooring.core.reporting import Reporter
 from mooring.core.uplink import Fault, ReportAnswer, Uplink, UplinkError, Work
@@ -101,6 +101,29 @@ async def test_what_is_reported_is_delivered_and_heard_of(
         await until(lambda: reporter.standing.waiting == 0)
     assert reporter.standing.last_heard == pytest.approx(time.time(), abs=60)
     assert server.polls[-1] == {"duties": ("forward",), "allowed": None, "leaving": True}
+
+
+async def test_the_server_is_heard_of_before_what_it_took_is_let_go(
+    server: Server, reporter: Reporter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    heard: list[float | None] = []
+    done = reporter.outbox.done
+
+    def noted(waiting: Waiting) -> None:
+        heard.append(reporter.standing.last_heard)
+        done(waiting)
+
+    async def never(*_: Any, **__: Any) -> Work:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(reporter.outbox, "done", noted)
+    monkeypatch.setattr(reporting, "FAREWELL", 0.1)
+    monkeypatch.setattr(server, "poll", never)
+    async with reporter:
+        await reporter.report("containers", Engines(()))
+        await until(lambda: heard)
+    assert heard[0] is not None
 
 
 async def test_what_is_reported_last_is_delivered_before_the_goodbye(
