@@ -142,6 +142,20 @@ async def test_a_new_link_opens_what_was_locked(world: World) -> None:
     assert (await Browser(world, "10.0.0.88").log_in("bob", NEW)).status_code == 201
 
 
+async def test_a_new_link_opens_what_was_locked_where_the_user_usually_is_too(
+    world: World,
+) -> None:
+    _, bob = await user(world, "bob", "viewer")  # came in from 10.0.0.9
+    for _ in range(30):
+        assert (await guess(world, "10.0.0.9"))[0] == 401
+        world.clock.forward(7)
+    again = await world.ask("POST", f"users/{bob['id']}/invitation")
+    link = {"token": again.json()["invitation"], "password": NEW}
+    used = await Browser(world, "10.0.0.77").ask("POST", "invitation", json=link)
+    assert used.status_code == 201
+    assert (await Browser(world, "10.0.0.9").log_in("bob", NEW)).status_code == 201
+
+
 async def test_who_comes_in_often_is_not_locked_out(world: World) -> None:
     await user(world, "bob", "viewer")
     for _ in range(40):

@@ -86,8 +86,7 @@ async def accept_invitation(
     asked: Invitation, request: Request, response: Response, state: TheState
 ) -> Session:
     """Choose a password by the one-time link that an admin gave, and be logged in."""
-    where = _place(request)
-    await _count(state, tries.from_place(where))
+    await _count(state, tries.from_place(_place(request)))
     hashed = auth.hash_secret(asked.token)
     async with state.database.read() as connection:
         row = await users.by_invitation(connection, hashed, state.clock())
@@ -102,7 +101,7 @@ async def accept_invitation(
         if row is None:
             raise Refused(403, "this link was used just now")
         row = await accounts.accept(change, row, password_hash)
-        for own in (None, where):
+        for own in (None, *await counts.places(change.connection, row["id"])):
             await counts.clear(change.connection, tries.for_login(row["login"], own))
         session, secret = await _enter(change, row, request)
         change.add(Authentication("invitation", row["name"], ok=True))

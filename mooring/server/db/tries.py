@@ -49,6 +49,12 @@ async def is_known(connection: AsyncConnection, user_id: str, place: str, now: f
     return (await connection.execute(query)).first() is not None
 
 
+async def places(connection: AsyncConnection, user_id: str) -> list[str]:
+    """From where the user has come in."""
+    query = select(known_place.c.place).where(known_place.c.user_id == user_id)
+    return list((await connection.scalars(query)).all())
+
+
 async def know(connection: AsyncConnection, user_id: str, place: str, now: float) -> None:
     """Note that the user has come in from there."""
     mine = known_place.c.user_id == user_id
