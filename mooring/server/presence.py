@@ -34,6 +34,14 @@ def gone(
     silent = {agent for agent, at in heard.items() if at < before and listening_since <= before}
     return silent | {
         agent
-        for agent, poll in broken.items()
-        if agent in heard and heard[agent] <= poll.polled_at and poll.at <= now - BROKEN_AFTER
+        for agent, poll in overdue(broken, now=now, listening_since=listening_since).items()
+        if agent in heard and heard[agent] <= poll.polled_at
     }
+
+
+def overdue(
+    broken: Mapping[str, Broken], *, now: float, listening_since: float
+) -> dict[str, Broken]:
+    """The broken polls after which there was time enough to be heard of again."""
+    before = now - BROKEN_AFTER
+    return {a: poll for a, poll in broken.items() if max(poll.at, listening_since) <= before}

@@ -25,7 +25,7 @@ from mooring.server.db.tables import (
     subnet,
 )
 from mooring.server.db.timeline import Told
-from mooring.server.presence import BROKEN_AFTER, LOST_AFTER, SILENT_AFTER, gone
+from mooring.server.presence import BROKEN_AFTER, LOST_AFTER, SILENT_AFTER, gone, overdue
 from mooring.server.runs import title
 from mooring.server.state import State
 
@@ -44,10 +44,10 @@ async def note_silent_agents(state: State) -> None:
     or with its waking up, at the earliest.
     """
     now = state.clock()
-    broken = {a: poll for a, poll in state.broken.items() if poll.at <= now - BROKEN_AFTER}
-    heard_before = now - (BROKEN_AFTER if broken else SILENT_AFTER)
     state.notice_jump()
     since = state.listening_since
+    broken = overdue(state.broken, now=now, listening_since=since)
+    heard_before = now - (BROKEN_AFTER if broken else SILENT_AFTER)
     lost_before = now - LOST_AFTER if since <= now - LOST_AFTER else 0.0
     told: list[Told] = []
     events: list[Event] = []

@@ -14,7 +14,7 @@ from mooring.model.report import RunMark
 from mooring.server.presence import BROKEN_AFTER, SILENT_AFTER, Broken, gone
 from mooring.server.serve import listen, serving
 from mooring.server.upkeep import note_silent_agents
-from tests.server.world import Reporter, World, bearer, machine
+from tests.server.world import Clock, Reporter, World, bearer, machine
 
 NOW = 1000.0
 
@@ -29,6 +29,8 @@ NOW = 1000.0
         (20, 20, BROKEN_AFTER + 1, 900, True),
         (20, 20, BROKEN_AFTER + 1, 19, True),
         (20, 20, BROKEN_AFTER - 1, 900, False),
+        # The server slept after it broke, and has just woken up.
+        (20, 20, BROKEN_AFTER + 1, BROKEN_AFTER - 1, False),
         # It was heard of since.
         (5, 20, BROKEN_AFTER + 1, 900, False),
     ],
@@ -108,6 +110,19 @@ async def test_an_agent_that_polls_again_after_a_break_was_never_away(
     assert not world.state.broken
     titles = [row["title"] for row in await world.items("timeline")]
     assert not [title for title in titles if "fell silent" in title or "is online" in title]
+
+
+async def test_an_agent_whose_poll_broke_as_the_server_fell_asleep_has_time_to_come_back(
+    world: World, url: str
+) -> None:
+    world.state.steady = steady = Clock()
+    agent = await world.agent()
+    await break_a_poll(world, agent, url)
+    world.clock.forward(3600)
+    assert await state(world) == "online"
+    world.clock.forward(BROKEN_AFTER + 1)
+    steady.forward(BROKEN_AFTER + 1)
+    assert await state(world) == "offline"
 
 
 async def test_the_run_of_an_agent_whose_poll_broke_goes_on_when_it_comes_back(
