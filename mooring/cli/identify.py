@@ -114,7 +114,9 @@ def _resolved(host: str) -> IpAddress:
         raise MooringError(
             f"looking up {host}", why, "give its address, or look for a slip in the name"
         ) from None
-    return ipaddress.ip_address(str(answers[0][4][0]))
+    # The zone of a link-local address is beside it in the answer.
+    numbers = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    return ipaddress.ip_address(socket.getnameinfo(answers[0][4], numbers)[0])
 
 
 async def _explain(

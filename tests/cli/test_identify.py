@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,8 @@ import pytest
 
 from mooring.cli.identify import identify_command
 from mooring.core.errors import MooringError, UsageError
+from tests.lab.netns import namespace
+from tests.parts import need
 
 
 class Grafana(BaseHTTPRequestHandler):
@@ -95,3 +98,34 @@ def test_what_fails_says_what_was_attempted(target: str, attempted: str) -> None
 def test_a_folder_that_is_not_there_is_told() -> None:
     with pytest.raises(UsageError, match="there is no such folder"):
         identify_command("127.0.0.1:1", catalogue=Path("/no/such/folder"))
+
+
+def test_a_link_local_address_is_asked_on_its_link(capsys: pytest.CaptureFixture[str]) -> None:
+    need("netns")
+
+    def made(kind: socket.SocketKind, port: int) -> socket.socket:
+        one = socket.socket(socket.AF_INET6, kind)
+        one.bind(socket.getaddrinfo("fe80::5%d0", port, type=kind)[0][4])
+        return one
+
+    def answer(server: socket.socket) -> None:
+        asked, there = server.recvfrom(100)
+        server.sendto(asked[:8] + b"VERSION 1.6.18\r\n", there)
+
+    with namespace() as ns:
+        ns.batch(
+            "link add d0 type veth peer name d1",
+            "addr add fe80::5/64 dev d0 nodad",
+            "link set d0 up",
+            "link set d1 up",
+        )
+        with (
+            ns.call(made, socket.SOCK_STREAM, 22) as listener,
+            ns.call(made, socket.SOCK_DGRAM, 11211) as server,
+        ):
+            listener.listen()
+            threading.Thread(target=answer, args=(server,), daemon=True).start()
+            ns.call(identify_command, "fe80::5%d0", format="json")
+    said = json.loads(capsys.readouterr().out)
+    found = [(p["number"], [one["name"] for one in p["services"]]) for p in said["ports"]]
+    assert (said["ip"], found) == ("fe80::5%d0", [(22, []), (11211, ["memcached"])])

@@ -47,12 +47,14 @@ async def _hear(ip: IpAddress, port: int, question: Question, answer_s: float) -
     loop = asyncio.get_running_loop()
     heard: asyncio.Future[bytes] = loop.create_future()
     there = (str(ip), port)
+    # An answer's sender comes without the zone of a link-local address.
+    bare = str(ip).partition("%")[0]
     # One that is connected hears at once that nobody listens, and of no other port.
     own = {"local_addr": (_ANYWHERE[ip.version], 0)}
     place: dict[str, Any] = own if question.from_any_port else {"remote_addr": there}
     try:
         transport, _ = await loop.create_datagram_endpoint(
-            lambda: _Ear(question, str(ip), heard), **place
+            lambda: _Ear(question, bare, heard), **place
         )
     except OSError:
         return None
