@@ -7,7 +7,7 @@ import signal
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, Route, expect
 
 from mooring.model.scan import Depth
 from tests.e2e import sample, scanned
@@ -261,6 +261,32 @@ def test_search_finds_things_by_keyboard_from_any_page(quiet: Window, office: Sc
     expect(page.get_by_text("Nothing here is called")).to_be_visible()
     page.keyboard.press("Escape")
     expect(field).not_to_be_visible()
+
+
+def test_enter_goes_to_nothing_that_was_found_for_other_words(
+    quiet: Window, office: Scanner
+) -> None:
+    page = quiet.page
+    page.goto("/agents")
+    page.get_by_role("heading", level=1).wait_for()
+    page.keyboard.press("Control+k")
+    page.keyboard.type("nas")
+    found = page.get_by_role("listbox", name="Found")
+    expect(found.get_by_role("option").first).to_contain_text("nas.local")
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    page.route("**/api/v1/search?*", hold)
+    with page.expect_request("**/api/v1/search?*"):
+        page.keyboard.type("xyz")
+    page.keyboard.press("Enter")
+    expect(found).to_be_visible()
+    expect(page).to_have_url(re.compile("/agents$"))
+    for route in held:
+        route.continue_()
+    expect(page.get_by_text("Nothing here is called")).to_be_visible()
 
 
 def test_search_finds_ports_and_schedules_and_goes_to_them(quiet: Window, office: Scanner) -> None:
