@@ -37,5 +37,4 @@ def wanted_port(q: str) -> WantedPort | None:
             beside.append(at)
     if said is None:
         return None
-    protocol = said["protocol"]
-    return WantedPort(int(said["number"]), protocol and protocol.lower(), " ".join(beside) or None)
+    return WantedPort(int(said["number"]), said["protocol"], " ".join(beside) or None)

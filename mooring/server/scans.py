@@ -232,8 +232,8 @@ def port_row(host_id: str, ip: str, told: Mapping[str, Any], stored: Mapping[Pla
         "confidence": told["services"][0]["confidence"] if told["services"] else 0.0,
     }
     before = stored.get((host_id, ip, row["protocol"], row["number"]))
-    known = before is not None and bool(before["service"] or not row["says"])
-    if before and known and not (told["asked"] or row["services"] or row["tls"]):
+    is_news = told["asked"] or row["services"] or row["tls"]
+    if before and not is_news and (before["service"] or not row["says"]):
         return {name: before[name] for name in row}
     return row
 

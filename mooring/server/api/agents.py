@@ -144,7 +144,7 @@ async def _work(state: State, row: Row, said: AgentPoll) -> AgentWork:
                     connection, row["id"], [RunState.PENDING.value], kinds=kinds, most=MOST_GIVEN
                 )
                 states = await runs.states(connection, said.active_runs)
-            over = {run for run, state in states.items() if state.ended}
+            over = {run for run in states if states[run].ended}
             cancelled = sorted(run for run in over if states[run] is not RunState.COMPLETE)
             room = max(0, MOST_GIVEN - len(active - over))
             new = [run for run in waiting if run["id"] not in active][:room]
