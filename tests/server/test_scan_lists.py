@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import ipaddress
+from functools import partial
 from typing import Any
 
 import pytest
@@ -177,10 +178,7 @@ async def test_containers_are_filtered(world: World) -> None:
 
 async def test_a_search_finds_a_few_of_each(world: World) -> None:
     await found(world)
-
-    async def search(q: str, **more: Any) -> list[tuple[str, str, str]]:
-        return await searched(world, q, **more)
-
+    search = partial(searched, world)
     assert await search("nas") == [("host", "nas", "10.0.0.40 (Synology)")]
     assert await search("redis") == [
         ("service", "Redis", "on 2 hosts"),

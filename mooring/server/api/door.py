@@ -162,8 +162,9 @@ def list_query(
     ids: Annotated[
         str | None, Query(max_length=40_000, description="Just these, separated by commas")
     ] = None,
+    # Taken off before it comes here: see api/export.
     format: Annotated[  # noqa: A002 (its name in the address)
-        Literal["csv"] | None, Query(description="All that fits as a table; see api/export")
+        Literal["csv"] | None, Query(description="All that fits, of all pages, as a table")
     ] = None,
 ) -> Ask:
     # A filter that is written wrongly would else be one that lets everything through.
