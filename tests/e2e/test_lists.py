@@ -72,6 +72,22 @@ def test_a_search_finds_hosts_on_any_page(window: Window) -> None:
         expect(row).to_contain_text("storage")
 
 
+SEARCH_AND_LEAVE = """field => {
+  field.value = 'nas'
+  field.dispatchEvent(new Event('input', { bubbles: true }))
+  document.querySelector('nav a[href="/services"]').click()
+}"""
+
+
+def test_who_leaves_while_typing_a_search_takes_it_to_no_other_page(window: Window) -> None:
+    page = window.page
+    page.goto("/hosts")
+    page.get_by_label("Search hosts by name or address").evaluate(SEARCH_AND_LEAVE)
+    expect(page.get_by_role("heading", level=1)).to_have_text("Services")
+    page.wait_for_timeout(500)  # longer than typing must pause for a search
+    expect(page).to_have_url(re.compile("/services$"))
+
+
 def test_columns_that_are_not_wanted_stay_away(window: Window) -> None:
     page = window.page
     page.goto("/hosts")
