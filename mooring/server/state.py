@@ -34,7 +34,8 @@ class State:
     broken: dict[str, Broken] = field(default_factory=dict)
     """By agent: the last of its polls here whose connection broke, until somebody has looked."""
     listening_since: float = field(init=False)
-    """Since when whoever speaks is heard: the start, or the last jump of the clock."""
+    """Since when whoever speaks is heard: the start, the last jump of the clock, or the last time
+    that the database could not be read."""
     _ahead: float = field(init=False)
     """How far the clock is ahead of the steady one."""
 

@@ -40,8 +40,8 @@ async def note_silent_agents(state: State) -> None:
     """Agents that are not there any more are offline; the runs of those that have not polled for
     longer have failed.
 
-    Nobody could poll while the server was away or its machine slept: silence begins with its start,
-    or with its waking up, at the earliest.
+    Nobody could poll while the server or its database was away or its machine slept: silence begins
+    with its start, its waking up, or the end of the outage, at the earliest.
     """
     now = state.clock()
     state.notice_jump()
@@ -51,10 +51,15 @@ async def note_silent_agents(state: State) -> None:
     lost_before = now - LOST_AFTER if since <= now - LOST_AFTER else 0.0
     told: list[Told] = []
     events: list[Event] = []
-    async with state.database.read() as connection:
-        heard = await agents.silent(connection, heard_before)
-        silent = gone(heard, broken, now=now, listening_since=since)
-        orphaned = await runs.orphans(connection, lost_before)
+    try:
+        async with state.database.read() as connection:
+            heard = await agents.silent(connection, heard_before)
+            orphaned = await runs.orphans(connection, lost_before)
+    except Exception:
+        # Whoever polls a server that cannot read its database is not heard either.
+        state.listening_since = state.clock()
+        raise
+    silent = gone(heard, broken, now=now, listening_since=since)
     for agent_id, poll in broken.items():
         if state.broken.get(agent_id) == poll:
             del state.broken[agent_id]

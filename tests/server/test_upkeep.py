@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -18,6 +18,7 @@ from tests.server.world import (
     Heard,
     Reporter,
     World,
+    any_database,
     container,
     docker_machine,
     docker_network,
@@ -167,6 +168,33 @@ async def test_nobody_fell_silent_while_the_server_slept_or_its_clock_was_set(
     assert (await world.get(f"runs/{run}"))["state"] == "running"
     world.clock.forward(max(0, -jump) + 11)
     steady.forward(max(0, -jump) + 11)
+    await note_silent_agents(world.state)
+    assert (await world.one("agents"))["state"] == "offline"
+
+
+@any_database
+async def test_nobody_fell_silent_while_the_database_was_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent = await world.agent()
+    await agent.poll()
+    run = new_id()
+    await agent.progress(run, "running")
+
+    def away() -> NoReturn:
+        raise ConnectionRefusedError
+
+    with monkeypatch.context() as outage:
+        outage.setattr(world.state.database, "read", away)
+        for _ in range(14):
+            world.clock.forward(5)
+            with pytest.raises(ConnectionRefusedError):
+                await note_silent_agents(world.state)
+    world.clock.forward(5)
+    await note_silent_agents(world.state)
+    assert (await world.one("agents"))["state"] == "online"
+    assert (await world.get(f"runs/{run}"))["state"] == "running"
+    world.clock.forward(61)
     await note_silent_agents(world.state)
     assert (await world.one("agents"))["state"] == "offline"
 
