@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 
 import structlog
@@ -112,7 +112,7 @@ class Hosts:
             if link and link.mac and version == 4 and self._wires.raw:
                 return self._arp(link, addresses, path)
             if link and link.mac and sys.platform == "linux":
-                return self._by_the_kernel(addresses)
+                return self._by_the_kernel(link, addresses)
             return self._through_routers(addresses, path)
         except OSError as error:
             remedy = "see whether the interface is still there and up"
@@ -129,18 +129,14 @@ class Hosts:
     def _arp(self, link: Link, addresses: Sequence[IpAddress], path: Path) -> bool:
         """Whether all were asked so that whoever is there was heard.
 
-        What answers for many addresses answers for others: that those are there is not known by
-        it, and they are asked as behind a router. Which it is shows at the end; so only the first
-        address of each MAC is told at once.
+        Who is there is told at the end, when it shows which MACs answer for others.
         """
         said: dict[IpAddress, str] = {}
         doubled: set[IpAddress] = set()
-        of_mac: dict[str, dict[IpAddress, float]] = {}
+        of_mac: dict[str, dict[IpAddress, float | None]] = {}
 
         def tell(ip: IpAddress, mac: str, since: float) -> None:
             if said.setdefault(ip, mac) == mac:
-                if mac not in of_mac and mac not in self._proxies:
-                    self._tell(ip, Sign.ARP, mac, since)
                 of_mac.setdefault(mac, {}).setdefault(ip, since)
             elif ip not in doubled:
                 doubled.add(ip)
@@ -149,6 +145,16 @@ class Hosts:
 
         with closing(Arp(link, addresses, tell)) as asker:
             self._sweep(asker, len(addresses), path, ARP_RATE)
+        return self._judged(link, of_mac, Sign.ARP)
+
+    def _judged(
+        self, link: Link, of_mac: Mapping[str, Mapping[IpAddress, float | None]], sign: Sign
+    ) -> bool:
+        """Tell who is there by the MACs that answered; whether all others were asked otherwise.
+
+        What answers for many addresses answers for others: that those are there is not known by
+        it, and they are asked as behind a router.
+        """
         for mac, at in of_mac.items():
             if len(at) > MANY and mac not in self._proxies:
                 self._proxies.add(mac)
@@ -157,7 +163,7 @@ class Hosts:
                 self._warn(Warned(f"asking {link.network} on {link.name}", why, remedy))
             if mac not in self._proxies:
                 for ip, since in at.items():
-                    self._tell(ip, Sign.ARP, mac, since)
+                    self._tell(ip, sign, mac, since)
         behind = [ip for mac, at in of_mac.items() if mac in self._proxies for ip in at]
         return not behind or self._through_routers(behind, Path())
 
@@ -223,20 +229,29 @@ class Hosts:
             advanced=lambda _: None,
         ).run()
 
-    def _by_the_kernel(self, addresses: Sequence[IpAddress]) -> bool:
+    def _by_the_kernel(self, link: Link, addresses: Sequence[IpAddress]) -> bool:
         """Have the kernel resolve the addresses, and see in its table who is there."""
         sure = True
+        of_mac: dict[str, dict[IpAddress, float | None]] = {}
+
+        def found(ip: IpAddress, mac: str) -> None:
+            of_mac.setdefault(mac, {})[ip] = None
+
         table = arp_table()
         free = (table.most - table.entries) * _PLACES_TAKEN if table else AT_ONCE
         size = max(64, int(free))
         for start in range(0, len(addresses), size):
-            sure = self._resolve(addresses[start : start + size]) and sure
+            sure = self._resolve(addresses[start : start + size], found) and sure
             if self._ending.is_set():
-                return False
+                break
+        sign = Sign.NEIGHBOUR if addresses[0].version == 4 else Sign.NDP
+        sure = self._judged(link, of_mac, sign) and sure and not self._ending.is_set()
         after = arp_table()
         return sure and (table is None or after is None or after.overflows == table.overflows)
 
-    def _resolve(self, ordered: Sequence[IpAddress]) -> bool:
+    def _resolve(
+        self, ordered: Sequence[IpAddress], found: Callable[[IpAddress, str], None]
+    ) -> bool:
         """Whether the kernel asked for all of them until they answered or it gave them up."""
         addresses = frozenset(ordered)
         bucket = Bucket(min(ARP_RATE, self._options.rate), time.monotonic())
@@ -255,8 +270,7 @@ class Hosts:
                     continue
                 if one.mac and one.state is not NeighbourState.FAILED:
                     told.add(one.ip)
-                    sign = Sign.NEIGHBOUR if one.ip.version == 4 else Sign.NDP
-                    self._tell(one.ip, sign, one.mac, None)
+                    found(one.ip, one.mac)
                 elif one.state is NeighbourState.OTHER:
                     pending = True
             if not pending:
@@ -315,7 +329,7 @@ class Hosts:
         # What the kernel held may have gone: it is asked, and the table looked at again.
         silent = [ip for ip in there if ip not in trips]
         if silent:
-            self._resolve(silent)
+            self._resolve(silent, lambda ip, mac: self._tell(ip, Sign.NDP, mac, None))
 
 
 def _batches(

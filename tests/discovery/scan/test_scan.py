@@ -353,6 +353,22 @@ def cut_in_ports(
     return lab.scanner.call(asyncio.run, follow())
 
 
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_router_that_answers_for_others_makes_none_of_them_be_there(
+    monkeypatch: pytest.MonkeyPatch, raw: bool
+) -> None:
+    need("netns")
+    if not raw:
+        monkeypatch.setattr(wiring, "may_be_raw", lambda: False)
+    with site([Spec("10.78.0.5")], [LAN, FAR]) as lab:
+        lab.router.batch("route add 10.77.0.128/26 dev eth1")
+        lab.router.sysctl("ipv4/neigh/eth0/proxy_delay", 0)
+        lab.router.sysctl("ipv4/conf/eth0/proxy_arp", 1)
+        found = scan(lab.scanner, ["10.77.0.128/26"], Depth.NONE)
+    assert found.hosts == {}
+    assert any("answers for 64 addresses" in warned.why for warned in found.warnings)
+
+
 def test_a_router_that_answers_for_others_does_not_make_them_be_there() -> None:
     need("netns")
     with site([Spec("10.77.0.5", (22,)), Spec("10.78.0.5")], [LAN, FAR]) as lab:
