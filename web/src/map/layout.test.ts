@@ -153,15 +153,16 @@ test('an island that outgrows its place pushes only what is in its way, and noth
   expect(stayed.length).toBeGreaterThan(first.hulls.length / 2)
 })
 
+const fastest = (map: MapData, tries = 5) => {
+  const times = Array.from({ length: tries }, () => {
+    const start = performance.now()
+    layout(map)
+    return performance.now() - start
+  })
+  return Math.min(...times)
+}
+
 test('ten times the hosts take not much more than ten times as long to place', () => {
-  const fastest = (map: MapData) => {
-    const times = Array.from({ length: 5 }, () => {
-      const start = performance.now()
-      layout(map)
-      return performance.now() - start
-    })
-    return Math.min(...times)
-  }
   const few = site(1000)
   layout(few)
   expect(fastest(site(10_000)) / fastest(few)).toBeLessThan(40)
@@ -186,10 +187,12 @@ test('what runs on a host that the map does not show has no place', () => {
   expect(layout({ subnets: [], hosts: [], workloads: [work] }).points.size).toBe(0)
 })
 
-test('ten thousand hosts, each in subnets that no other combines, end in bounded time', () => {
-  const map: MapData = { subnets: Array.from({ length: 200 }, (_, i) => subnet(`s${i}`)), hosts: [] }
-  for (let i = 0; i < 10_000; i++) map.hosts.push(host(`h${i}`, `s${i % 200}`, `s${(i * 7 + Math.floor(i / 200)) % 200}`))
-  const start = performance.now()
-  layout(map)
-  expect(performance.now() - start).toBeLessThan(3000)
+test('also where each host is in subnets that no other combines', () => {
+  const knot = (hosts: number): MapData => ({
+    subnets: Array.from({ length: 200 }, (_, i) => subnet(`s${i}`)),
+    hosts: Array.from({ length: hosts }, (_, i) => host(`h${i}`, `s${i % 200}`, `s${(i * 7 + Math.floor(i / 200)) % 200}`)),
+  })
+  const few = knot(1000)
+  layout(few)
+  expect(fastest(knot(10_000), 2) / fastest(few)).toBeLessThan(40)
 })
