@@ -286,7 +286,11 @@ class World:
                 tried += 1
                 said = heard_at(mooring.bind, port[1])
                 if said != ports[port] and self._answers(port[1], ports[port]):
-                    self.fail([f"{mooring.transport}: {port} says {said!r}, not {ports[port]!r}"])
+                    then = [heard_at(mooring.bind, port[1]) for _ in range(3)]
+                    # As the link asks there: by Docker's proxy.
+                    there = self.host.ns.call(heard_at, "127.0.0.1", port[1])
+                    what = f"{mooring.transport}: {port} says {said!r}, not {ports[port]!r}"
+                    self.fail([f"{what}; asked again {then}; at the loopback there {there!r}"])
         return tried
 
     def _answers(self, port: int, says: str) -> bool:
