@@ -111,8 +111,8 @@ class Asking:
                 continue
             attempt, places = target.turns.take(count)
             asked = wire.ask(target, target.numbers(places), attempt)
-            target.sent(attempt, places, asked, now)
-            self._bucket.take(asked)
+            target.sent(attempt, places, asked, time.monotonic())
+            self._bucket.sent(asked, time.monotonic())
             left -= asked
             total += asked
             since_heard += asked

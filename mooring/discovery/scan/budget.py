@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 _FILL = 0.9
-"""The share of a rate at which a bucket fills; what it holds at the most is what is left of the
-rate's tenth of a second. So no tenth of a second ever sees more than a tenth of the rate."""
+"""The share of a rate at which a bucket fills; what it holds at the most, and what it gives while a
+sender is held up unnoticed, are what is left of the rate's tenth of a second. So no tenth of a
+second ever sees more than a tenth of the rate."""
 
-_HOLDS_S = 0.01
+_HOLDS_S = 0.009
+_HELD_UP_S = 0.001
+"""Seconds from a look to the last packet after which they count as lost."""
 
 
 class Bucket:
@@ -35,6 +38,14 @@ class Bucket:
     def take(self, count: int) -> None:
         """What was sent; also more than was available, which is then made up for by waiting."""
         self._held -= count
+
+    def sent(self, count: int, now: float) -> None:
+        """The same, of a sender that is done now: if it was held up after its look it sent late,
+        and what comes next is as late.
+        """
+        self.take(count)
+        if now - self._at > _HELD_UP_S:
+            self._at = now
 
     def ready_in(self, count: int = 1) -> float:
         """Seconds from the last look until so many are available."""

@@ -288,7 +288,7 @@ class Hosts:
             for ip in addresses:
                 while bucket.available(time.monotonic()) < 1 and not self._ending.wait(0.002):
                     pass
-                bucket.take(1)
+                bucket.sent(1, time.monotonic())
                 try:
                     poke.sendto(b"", (str(ip), _DISCARD))
                 except OSError as error:

@@ -66,7 +66,7 @@ def sweep(
             sent = 0
             while sent < len(chosen) and asker.ask(chosen[sent], attempt):
                 sent += 1
-            bucket.take(sent)
+            bucket.sent(sent, time.monotonic())
             turns.sent(attempt, chosen[:sent], now)
             turns.unsent(attempt, chosen[sent:])
         for reply in asker.hear():

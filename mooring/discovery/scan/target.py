@@ -111,7 +111,7 @@ class Target:
 
     def sent(self, attempt: int, places: Sequence[int], asked: int, now: float) -> None:
         """The first ``asked`` of these places were asked; the others could not be."""
-        self.bucket.take(asked)
+        self.bucket.sent(asked, now)
         self.turns.sent(attempt, places[:asked], now)
         self.turns.unsent(attempt, places[asked:])
 

@@ -21,24 +21,37 @@ IP = ipaddress.ip_address("10.0.0.5")
 @settings(max_examples=50, deadline=None)
 @given(
     st.sampled_from([1.0, 10.0, 50.0, 200.0, 5000.0]),
-    st.lists(st.floats(0.0001, 0.3), min_size=5, max_size=100),
+    st.lists(
+        st.tuples(st.floats(0.0001, 0.3), st.just(0.0) | st.floats(0, 0.002) | st.floats(0, 0.2)),
+        min_size=5,
+        max_size=100,
+    ),
     st.integers(1, 1000),
 )
 def test_a_bucket_gives_no_tenth_of_a_second_and_no_second_more_than_its_rate(
-    rate: float, steps: list[float], greed: int
+    rate: float, steps: list[tuple[float, float]], greed: int
 ) -> None:
+    """Also where a sender is held up between its look and the packet."""
     now = 100.0
     bucket = Bucket(rate, now)
     given_at: list[float] = []
-    for step in steps:
+    for step, held_up in steps:
         count = min(greed, bucket.available(now))
-        bucket.take(count)
+        now += held_up
+        bucket.sent(count, now)
         given_at += [now] * count
         now += step
     for window in (0.1, 1.0):
         for start in set(given_at):
             seen = sum(start <= at < start + window for at in given_at)
             assert seen <= max(1, rate * window)
+
+
+def test_a_sender_that_was_held_up_makes_up_for_nothing() -> None:
+    bucket = Bucket(1000, 0.0)
+    bucket.sent(bucket.available(0.0), 0.05)
+    assert bucket.available(0.05) == 0
+    assert bucket.available(0.0525) == 2
 
 
 def test_a_bucket_that_is_waited_for_gives_what_was_wished() -> None:
